@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: Apache-2.0
+# Refuses to build on libraries older than debian-packages.txt says: each lowest version is a security fix or a
+# behaviour that the code relies on.
+file(STRINGS ${CMAKE_SOURCE_DIR}/debian-packages.txt lines REGEX "^build ")
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/debian-packages.txt)
+set(missing "")
+foreach(line IN LISTS lines)
+	string(REGEX REPLACE " +" ";" words "${line}")
+	list(GET words 1 package)
+	list(GET words 2 lowest)
+	execute_process(COMMAND dpkg-query --show --showformat=\${Version} ${package}
+		OUTPUT_VARIABLE installed ERROR_QUIET RESULT_VARIABLE failed)
+	if(failed OR installed STREQUAL "")
+		list(APPEND missing "${package} >= ${lowest} (not installed)")
+		continue()
+	endif()
+	execute_process(COMMAND dpkg --compare-versions "${installed}" ge "${lowest}" RESULT_VARIABLE older)
+	if(older)
+		list(APPEND missing "${package} >= ${lowest} (installed: ${installed})")
+	endif()
+endforeach()
+if(missing)
+	list(JOIN missing "\n  " missing)
+	message(FATAL_ERROR "`make deps` installs what is missing or too old:\n  ${missing}")
+endif()

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+set(BODEGA_SANITIZE "" CACHE STRING "sanitizers, as -fsanitize= takes them")
+option(BODEGA_FUZZ "build the libFuzzer targets" OFF)
+option(BODEGA_COVERAGE "measure line coverage" OFF)
+option(BODEGA_WERROR "warnings are errors" ON)
+
+set(CMAKE_C_STANDARD 17)
+set(CMAKE_C_STANDARD_REQUIRED ON)
+set(CMAKE_C_EXTENSIONS ON)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_C_FLAGS_DEBUG "-Og -g")
+set(CMAKE_C_FLAGS_RELEASE "-O2 -g")
+
+# libh2o's headers pick the event loop by a macro: without it on every line its structs have another layout.
+add_compile_definitions(_GNU_SOURCE H2O_USE_LIBUV=0 BODEGA_VERSION="${PROJECT_VERSION}")
+add_compile_options(-Wall -Wextra -Wshadow -Wconversion -Wvla -Wstrict-prototypes -Wmissing-prototypes
+	-Wframe-larger-than=4096 -fno-omit-frame-pointer)
+if(BODEGA_WERROR)
+	add_compile_options(-Werror)
+endif()
+
+# Fault points (fail or cancel the Nth wait, crash at a named step) exist everywhere but in what ships.
+if(CMAKE_BUILD_TYPE STREQUAL "Release")
+	add_compile_options(-fstack-protector-strong -fstack-clash-protection -D_FORTIFY_SOURCE=2 -fcf-protection)
+	add_link_options(-Wl,-z,relro,-z,now -pie)
+else()
+	add_compile_definitions(BODEGA_FAULTS=1)
+endif()
+
+if(BODEGA_SANITIZE)
+	add_compile_options(-fsanitize=${BODEGA_SANITIZE} -fno-sanitize-recover=all -Wno-frame-larger-than)
+	add_link_options(-fsanitize=${BODEGA_SANITIZE})
+endif()
+if(BODEGA_COVERAGE)
+	add_compile_options(--coverage -fprofile-update=atomic)
+	add_link_options(--coverage)
+endif()
