@@ -3,9 +3,10 @@
 
 #include "base/str.h"
 
-/* Memory that is freed all at once. Counted, because a reply's bytes are still read by the connection after the task
- * that wrote them has ended: one count for the task, one for the request. One thread at a time; chunks are kept for
- * the next arena of the thread. Out of memory ends the process. */
+/* Memory that is freed all at once. Counted, because a reply's bytes are still read by the
+ * connection after the task that wrote them has ended: one count for the task, one for the request.
+ * One thread at a time; chunks are kept for the next arena of the thread. Out of memory ends the
+ * process. */
 struct arena;
 
 /* A new one with a count of one. */

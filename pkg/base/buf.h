@@ -25,5 +25,6 @@ void buf_char(struct buf *b, char c);
 void buf_int64(struct buf *b, int64_t value);
 void buf_format(struct buf *b, const char *format, ...) PRINTF_LIKE(2, 3);
 
-/* What was added so far; valid until the next addition. Never "not given": empty text has a pointer. */
+/* What was added so far; valid until the next addition. Never "not given": empty text has a
+ * pointer. */
 struct str buf_str(const struct buf *b);

@@ -40,15 +40,16 @@ const struct fault_info *fault_info(enum fault fault);
 struct field_error {
 	struct field_error *next;
 	struct str field; /* "items[2].quantity" */
-	const char *
-		code; /* "required", "unknown", "duplicate", "type", "range", "length", "format", "value", "read_only" */
+	const char *code; /* "required", "unknown", "duplicate", "type", "range", "length",
+	                     "format", "value", "read_only" */
 	struct str message;
 };
 
 struct scope;
 
-/* Records what went wrong, for the log line and the problem document, and returns the fault: `return fail(s, …)`.
- * The first record of a scope stays; a later one replaces it only after scope_forgive. */
+/* Records what went wrong, for the log line and the problem document, and returns the fault:
+ * `return fail(s, …)`. The first record of a scope stays; a later one replaces it only after
+ * scope_forgive. */
 enum fault fail(struct scope *s, enum fault fault, const char *format, ...) PRINTF_LIKE(3, 4);
 
 /* Adds one bad field (at most 64 are kept) and returns FAULT_INVALID. `code` must be a literal. */

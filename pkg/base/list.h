@@ -4,8 +4,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* A doubly linked ring: the link is a member of the object, the anchor stands for the list. An unlinked link points
- * at itself or is all zero. */
+/* A doubly linked ring: the link is a member of the object, the anchor stands for the list. An
+ * unlinked link points at itself or is all zero. */
 struct list {
 	struct list *next;
 	struct list *prev;

@@ -3,7 +3,8 @@
 
 #include "base/str.h"
 
-/* Money is an int64_t of minor units ("price_minor"), never a float; its currency is the shop's one. */
+/* Money is an int64_t of minor units ("price_minor"), never a float; its currency is the shop's
+ * one. */
 
 #define MONEY_MINOR_MAX INT64_C(1000000000000)
 enum { MONEY_TEXT_MAX = 24 };
@@ -22,8 +23,8 @@ void currency_set_shop(struct currency currency);
 
 enum money_parse { MONEY_OK, MONEY_NOT_A_NUMBER, MONEY_TOO_MANY_DECIMALS, MONEY_TOO_LARGE };
 
-/* A JSON number in plain notation ("29.9", "-3", not "1e3") as exact minor units; trailing zeros past the currency's
- * decimals are no extra decimals. */
+/* A JSON number in plain notation ("29.9", "-3", not "1e3") as exact minor units; trailing zeros
+ * past the currency's decimals are no extra decimals. */
 enum money_parse money_parse(struct str text, unsigned decimals, int64_t *minor);
 
 /* "29.99", with all decimals of the currency, and a NUL. */

@@ -6,8 +6,8 @@
 
 struct deferred;
 
-/* What a piece of work owns: memory, clean-ups to run at its end, and what went wrong. Lives in a task or on a stack;
- * nothing in it suspends, and clean-ups never wait. */
+/* What a piece of work owns: memory, clean-ups to run at its end, and what went wrong. Lives in a
+ * task or on a stack; nothing in it suspends, and clean-ups never wait. */
 struct scope {
 	struct arena *arena;
 	struct deferred *deferred; /* newest first */

@@ -6,7 +6,8 @@
 #include <stdint.h>
 #include <string.h>
 
-/* Text as a pointer and a length; never owns its bytes, need not end in NUL. `at == NULL` means "not given". */
+/* Text as a pointer and a length; never owns its bytes, need not end in NUL. `at == NULL` means
+ * "not given". */
 struct str {
 	const char *at;
 	size_t len;
@@ -52,11 +53,12 @@ struct str str_skip(struct str s, size_t n);
 /* Without spaces, tabs and line ends at both ends. */
 struct str str_trim(struct str s);
 
-/* Takes what stands before the first separator off the front of *rest, the separator too; all of it when there is
- * none. False once *rest is used up ("a,,b" gives "a", "", "b"). */
+/* Takes what stands before the first separator off the front of *rest, the separator too; all of it
+ * when there is none. False once *rest is used up ("a,,b" gives "a", "", "b"). */
 bool str_cut(struct str *rest, char separator, struct str *piece);
 
-/* A whole decimal number with optional '-', nothing before or after it. False when it is none or does not fit. */
+/* A whole decimal number with optional '-', nothing before or after it. False when it is none or
+ * does not fit. */
 bool str_to_int64(struct str s, int64_t *value);
 
 /* Well-formed UTF-8 (RFC 3629: no overlong forms, no surrogates). */
