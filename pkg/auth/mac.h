@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "http/request.h"
+#include "upstream/upstream.h"
+
+/* Service-to-service authentication: HMAC-SHA-256 with the pair's own secret over method, path with
+ * query, body digest, caller, callee, actor, deadline, time (± 60 s) and nonce (remembered 120 s).
+ * Header: Bodega-Mac. */
+
+struct mac_secret {
+	struct str caller;
+	struct str callee;
+	struct str current; /* signs */
+	struct str previous; /* still verifies; STR_NONE when there is none */
+};
+
+/* From lines "caller callee current [previous]" (base64, at least 32 bytes each); '#' starts a
+ * comment. */
+enum fault mac_secrets_read(
+	struct scope *s, struct str text, struct mac_secret **secrets, size_t *count) MUST_CHECK;
+
+/* For upstream_config.sign: sign_key is a struct mac_secret. */
+void mac_sign(
+	struct task *t, const struct upstream_config *config, struct upstream_request *request);
+
+/* A thread's record of nonces seen. */
+struct mac_verifier;
+struct mac_verifier *mac_verifier_new(
+	struct str callee, const struct mac_secret *secrets, size_t count);
+void mac_verifier_free(struct mac_verifier *v);
+
+/* Fills caller->service and actor. FAULT_UNAUTHORIZED with a sentence. */
+enum fault mac_check(struct mac_verifier *v, struct scope *s, const struct request *request,
+	int64_t now_s, struct caller *caller) MUST_CHECK;

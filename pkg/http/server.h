@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "http/route.h"
+
+/* An HTTP/1.1 and HTTP/2 server on libh2o: one for a process, one worker of it for each loop
+ * thread. The accept path is ours (protocol sniffing, own connection records, strict HTTP/1 heads).
+ */
+struct server;
+struct server_worker;
+
+struct server_config {
+	const char *name; /* of the program: metrics, Server header is not sent */
+	const struct route *routes;
+	size_t route_count;
+	const struct route *admin_routes; /* on the admin port only */
+	size_t admin_route_count;
+	handler_fn *fallback; /* for what no route matches (the gateway's proxy); NULL: 404 */
+	/* Who calls; runs on the fiber before the handler when the request has an Authorization
+	 * header or the route needs a caller. */
+	enum fault (*authenticate)(
+		struct task *t, const struct request *request, struct caller *caller);
+	struct str address; /* to listen on: "0.0.0.0", "127.0.0.1", "::" */
+	uint16_t port;
+	uint16_t admin_port; /* 0: none */
+	uint16_t tls_port; /* 0: none */
+	const char *tls_cert_file;
+	const char *tls_key_file;
+	size_t connections_max; /* a worker */
+	int64_t head_timeout_us; /* from the first byte of a head to its last: 10 s */
+	int64_t idle_timeout_us; /* keep-alive: 75 s */
+	int64_t stall_timeout_us; /* with unsent output or a half-received request: 30 s */
+};
+
+/* Compiles the routes, reads the certificate, binds nothing yet. NULL with a sentence in error. */
+struct server *server_new(const struct server_config *config, struct str *error);
+void server_free(struct server *s);
+
+/* Listens and serves on the calling thread's loop (SO_REUSEPORT). NULL with a sentence in error. */
+struct server_worker *server_worker_new(struct server *s, struct loop *l, struct str *error);
+
+/* The steps of draining, on the worker's thread: answers carry Connection: close and h2 gets
+ * GOAWAY; then listeners and idle connections close; worker_connections says how many are left. */
+void server_worker_announce(struct server_worker *w);
+void server_worker_close(struct server_worker *w);
+size_t server_worker_connections(const struct server_worker *w);
+void server_worker_free(struct server_worker *w);

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "http/request.h"
+#include "http/stream.h"
+
+/* Calls to another service: HTTP/1.1 over a thread's pool of kept-alive connections, each call
+ * bounded by the task's deadline. Least outstanding calls choose the address. A refused or reset
+ * connect (no byte of the request sent) tries another address for every method; a kept-alive
+ * connection that turns out dead before any byte of the answer is tried once more for idempotent
+ * methods. */
+struct upstream;
+struct upstream_request;
+
+struct upstream_config {
+	const char *name; /* "products": in metrics, logs and the MAC */
+	const struct str *addresses; /* "127.0.0.1:8082", "unix:/path" (a static list) */
+	size_t address_count;
+	unsigned connections_max; /* an address and thread */
+	unsigned queue_max; /* calls waiting for a connection; more: FAULT_OVERLOADED */
+	size_t body_bytes_max; /* of an answer read whole */
+	/* Adds the caller's MAC (internal calls); NULL: none. */
+	void (*sign)(struct task *t, const struct upstream_config *config,
+		struct upstream_request *request);
+	void *sign_key;
+};
+
+enum { UPSTREAM_HEADERS_MAX = 48 };
+
+struct upstream_request {
+	struct str method;
+	struct str target; /* path and query */
+	struct str body;
+	struct header headers[UPSTREAM_HEADERS_MAX];
+	size_t header_count;
+	bool idempotent; /* may be sent once more although the first may have arrived: GET, HEAD,
+	                    PUT, DELETE by default */
+};
+
+struct upstream_reply {
+	int status; /* 200–599 */
+	struct header *headers; /* names in lower case; hop-by-hop ones are gone */
+	size_t header_count;
+	struct str body; /* of upstream_call */
+	int64_t body_bytes; /* Content-Length, -1 when not known */
+};
+
+/* One a thread. Copies the configuration. */
+struct upstream *upstream_new(struct loop *l, const struct upstream_config *config);
+void upstream_free(struct upstream *u);
+
+/* Sends the request and reads the whole answer into the task's scope; adds Host, Content-Length,
+ * X-Request-Id, traceparent and Bodega-Deadline-Ms (what remains, less 200 ms for this hop). Any
+ * status is OK. FAULT_UNAVAILABLE: no address took the connection; FAULT_BAD_GATEWAY: the answer is
+ * not HTTP or too large; FAULT_UNKNOWN: sent, but the connection was lost before the answer (not
+ * for idempotent requests: FAULT_UNAVAILABLE); FAULT_DEADLINE. Suspends. */
+enum fault upstream_call(struct task *t, struct upstream *u, struct upstream_request *request,
+	struct upstream_reply *reply) MUST_CHECK;
+
+/* As upstream_call, but returns with the head; the body comes by *body, with back-pressure down to
+ * the peer's socket, bounded in time by the task's deadline at the call for each piece. *body
+ * belongs to the caller (close it). Suspends. */
+enum fault upstream_open(struct task *t, struct upstream *u, struct upstream_request *request,
+	struct upstream_reply *reply, struct stream **body) MUST_CHECK;
+
+void upstream_header(struct upstream_request *request, struct str name, struct str value);
+
+/* The problem document's code of a 4xx or 5xx answer as one of our faults (by fault.def's codes;
+ * else by status), with its detail recorded in s: for handing a peer's refusal on. */
+enum fault upstream_fault(struct scope *s, const struct upstream_reply *reply) MUST_CHECK;
