@@ -19,6 +19,12 @@ struct str {
 /* For printf's "%.*s". */
 #define STR_ARG(s) (int)(s).len, (s).at != NULL ? (s).at : ""
 
+/* Several texts. */
+struct texts {
+	struct str *at;
+	size_t count;
+};
+
 static inline struct str str_of(const char *at, size_t len)
 {
 	return (struct str){at, len};

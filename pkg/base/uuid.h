@@ -9,6 +9,11 @@ struct uuid {
 	uint8_t bytes[16];
 };
 
+struct uuids {
+	struct uuid *at;
+	size_t count;
+};
+
 /* A version 7 UUID (RFC 9562): later ones sort after earlier ones of the same thread. */
 struct uuid uuid_new(void);
 

@@ -41,16 +41,6 @@ enum {
 	/* read only: never written (passwords) */ FIELD_OMIT_EMPTY = 2 /* not written when empty */
 };
 
-struct texts {
-	struct str *at;
-	size_t count;
-};
-
-struct uuids {
-	struct uuid *at;
-	size_t count;
-};
-
 struct items {
 	void *at; /* an array of the table's struct */
 	size_t count;

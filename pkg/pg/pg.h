@@ -3,7 +3,6 @@
 
 #include "base/uuid.h"
 #include "fiber/task.h"
-#include "json/field.h"
 
 /* PostgreSQL from fibers: a thread's pools of connections on libpq's pipeline mode. Statements are
  * prepared by name on each connection; all values travel in binary. */
