@@ -9,8 +9,7 @@ int64_t clock_monotonic_us(void);
 /* Microseconds since 1970-01-01T00:00:00Z: for what people and other machines read. */
 int64_t clock_wall_us(void);
 
-/* Tests only: both clocks run ahead by this much from now on (may be negative for the wall clock's
- * sake). */
+/* Tests only: both clocks run ahead by this much more from now on (negative takes it back). */
 void clock_advance_us(int64_t by_us);
 
 enum { TIME_TEXT_MAX = 25 };

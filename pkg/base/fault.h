@@ -26,7 +26,7 @@ struct fault_info {
 const struct fault_info *fault_info(enum fault fault);
 
 #define MUST_CHECK __attribute__((warn_unused_result))
-#define PRINTF_LIKE(format, first) __attribute__((format(printf, format, first)))
+#define PRINTF_LIKE(text, first) __attribute__((format(printf, text, first)))
 
 /* Returns from the calling function with the fault of x, unless x is OK. */
 #define TRY(x)                               \

@@ -4,6 +4,8 @@
 #include "base/arena.h"
 #include "base/fault.h"
 
+#include <stdarg.h>
+
 struct deferred;
 
 /* What a piece of work owns: memory, clean-ups to run at its end, and what went wrong. Lives in a
@@ -26,7 +28,8 @@ void scope_end(struct scope *s);
 /* Runs fn(arg) at the scope's end. */
 struct deferred *scope_defer(struct scope *s, void (*fn)(void *arg), void *arg);
 
-/* Takes a clean-up back: what it would have freed was freed or moved. Clears *deferred. */
+/* Takes a clean-up back: what it would have freed was freed or moved. Clears *deferred; NULL in it
+ * is allowed. */
 void scope_undefer(struct scope *s, struct deferred **deferred);
 
 static inline void *scope_alloc(struct scope *s, size_t size)
@@ -36,6 +39,7 @@ static inline void *scope_alloc(struct scope *s, size_t size)
 
 /* Formatted text that lives in s; a NUL follows it. */
 struct str scope_format(struct scope *s, const char *format, ...) PRINTF_LIKE(2, 3);
+struct str scope_vformat(struct scope *s, const char *format, va_list args) PRINTF_LIKE(2, 0);
 
 static inline struct str scope_dup(struct scope *s, struct str text)
 {

@@ -42,7 +42,7 @@ static inline bool str_eq(struct str a, struct str b)
 
 static inline bool str_starts(struct str s, struct str prefix)
 {
-	return s.len >= prefix.len && memcmp(s.at, prefix.at, prefix.len) == 0;
+	return s.len >= prefix.len && str_eq(str_of(s.at, prefix.len), prefix);
 }
 
 /* Equal without regard to the case of ASCII letters. */

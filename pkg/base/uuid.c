@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Version 7 UUIDs: 48 bits of milliseconds, 12 bits of their fraction (RFC 9562, section 6.2,
+ * method 3), 62 random bits. Time and fraction together count up by at least one from a thread's
+ * UUID to its next, also when the clock steps back. */
+#include "base/uuid.h"
+
+#include "base/clock.h"
+#include "base/random.h"
+
+static uint64_t next_tick(void);
+static int hex_value(char c);
+static bool is_dash_at(size_t at);
+
+struct uuid uuid_new(void)
+{
+	const uint64_t tick = next_tick();
+	struct uuid id;
+
+	random_bytes(id.bytes + 8, 8);
+	for (unsigned i = 0; i < 6; i++)
+		id.bytes[i] = (uint8_t)(tick >> (52 - 8 * i));
+	id.bytes[6] = (uint8_t)(0x70 | (tick >> 8 & 0x0f));
+	id.bytes[7] = (uint8_t)tick;
+	id.bytes[8] = (uint8_t)(0x80 | (id.bytes[8] & 0x3f));
+	return id;
+}
+
+bool uuid_parse(struct str text, struct uuid *id)
+{
+	struct uuid parsed;
+	size_t digits = 0;
+
+	if (text.len != UUID_TEXT_LEN)
+		return false;
+	for (size_t i = 0; i < UUID_TEXT_LEN; i++) {
+		const int value = hex_value(text.at[i]);
+		uint8_t *byte = &parsed.bytes[digits / 2];
+
+		if (is_dash_at(i) != (text.at[i] == '-') || (value < 0 && !is_dash_at(i)))
+			return false;
+		if (is_dash_at(i))
+			continue;
+		*byte = (uint8_t)(digits % 2 == 0 ? value << 4 : *byte | value);
+		digits++;
+	}
+	*id = parsed;
+	return true;
+}
+
+struct str uuid_format(const struct uuid *id, char out[UUID_TEXT_LEN + 1])
+{
+	size_t digits = 0;
+
+	for (size_t i = 0; i < UUID_TEXT_LEN; i++) {
+		if (is_dash_at(i)) {
+			out[i] = '-';
+			continue;
+		}
+		out[i] =
+			"0123456789abcdef"[id->bytes[digits / 2] >> (digits % 2 == 0 ? 4 : 0) & 15];
+		digits++;
+	}
+	out[UUID_TEXT_LEN] = '\0';
+	return str_of(out, UUID_TEXT_LEN);
+}
+
+bool uuid_is_nil(const struct uuid *id)
+{
+	static const struct uuid nil;
+
+	return uuid_eq(id, &nil);
+}
+
+/* Milliseconds and 4,096ths of one. */
+static uint64_t next_tick(void)
+{
+	static _Thread_local uint64_t last;
+	const uint64_t now_us = (uint64_t)clock_wall_us();
+	const uint64_t tick = now_us / 1000 << 12 | now_us % 1000 * 4096 / 1000;
+
+	last = tick > last ? tick : last + 1;
+	return last;
+}
+
+static int hex_value(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	if (c >= 'A' && c <= 'F')
+		return c - 'A' + 10;
+	return -1;
+}
+
+static bool is_dash_at(size_t at)
+{
+	return at == 8 || at == 13 || at == 18 || at == 23;
+}
