@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+# Everyday verbs; `make help` lists them. CMake does the building (CMakePresets.json), tools/ the rest.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PRESET ?= release
+SEED ?= 200
+export CMAKE_C_COMPILER_LAUNCHER ?= $(shell command -v ccache)
+
+.PHONY: help deps build run stop logs status clean-run test test-unit test-api test-asan lint asan bench fuzz coverage clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+deps: ## install what is missing: Debian's packages, the tests' tools, Swagger UI
+	@tools/deps
+
+build: ## build everything (PRESET=release|dev|asan|tsan|coverage|fuzz)
+	@cmake --preset $(PRESET) >build-$(PRESET).log 2>&1 || { cat build-$(PRESET).log; exit 1; }; rm -f build-$(PRESET).log
+	@cmake --build build/$(PRESET)
+
+run: ## start the shop: install what is missing, build, migrate, seed (SEED=200), check a purchase
+	@tools/deps build run
+	@$(MAKE) --no-print-directory build PRESET=$(PRESET)
+	@tools/shop.py run --build build/$(PRESET) --seed $(SEED)
+
+stop: ## stop the shop; its data stays
+	@tools/shop.py stop
+
+status: ## what runs, and whether it is ready
+	@tools/shop.py status
+
+logs: ## follow the logs
+	@tools/shop.py logs
+
+clean-run: ## stop the shop and forget its data
+	@tools/shop.py clean
+
+test: deps test-unit test-api test-asan ## all tests: units, the whole system, both under the sanitizers
+
+test-unit: ## unit tests (CMocka)
+	@$(MAKE) --no-print-directory build PRESET=dev
+	@tools/with-servers ctest --test-dir build/dev --output-on-failure
+
+test-api: ## whole-system tests (pytest)
+	@$(MAKE) --no-print-directory build PRESET=dev
+	@BUILD=build/dev .venv/bin/python -m pytest -q tests
+
+asan test-asan: ## units and whole system under AddressSanitizer and UndefinedBehaviorSanitizer
+	@$(MAKE) --no-print-directory build PRESET=asan
+	@tools/with-servers ctest --test-dir build/asan --output-on-failure
+	@BUILD=build/asan .venv/bin/python -m pytest -q tests
+
+lint: ## formatting, static analysis, shell scripts, the packages' order
+	@tools/lint
+
+coverage: ## line coverage of pkg/ by the unit tests
+	@$(MAKE) --no-print-directory build PRESET=coverage
+	@tools/with-servers ctest --test-dir build/coverage --output-on-failure -j2
+	@gcovr --root . --filter 'pkg/' --exclude '.*_test\.c' --exclude '.*_bench\.c' build/coverage --print-summary
+
+fuzz: ## each fuzzer for FUZZ_SECONDS=60
+	@$(MAKE) --no-print-directory build PRESET=fuzz
+	@tools/fuzz
+
+bench: ## our services beside a Go peer: requests/s, latency, CPU and memory a request
+	@tools/deps build run test
+	@$(MAKE) --no-print-directory build PRESET=release
+	@tests/bench/run
+
+clean: ## remove what was built
+	@rm -rf build

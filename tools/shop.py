@@ -1,0 +1,368 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The whole shop on this machine: private servers, migrated and seeded databases, every program.
+
+`make run`, `make stop`, `make status`, `make logs` and `make clean-run` call it; the whole-system tests use its class
+Shop with folders and ports of their own. Everything lives in one folder (.run): data, sockets, secrets, logs, and
+the ids of the processes. A second start keeps the data.
+"""
+
+import argparse
+import base64
+import json
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+
+import servers
+from servers import Failed
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+SERVICES = ("users", "products", "orders")
+PROGRAMS = (*SERVICES, "gateway")
+PORTS = {"gateway": 8080, "users": 8081, "products": 8082, "orders": 8083}
+ADMIN_PORTS = {"gateway": 9080, "users": 9081, "products": 9082, "orders": 9083}
+TLS_PORTS = {"gateway": 8443}
+ROLES = ("admin", "seller", "support", "customer")
+# Who calls whom inside: each pair has a secret of its own.
+PAIRS = [("orders", "products"), *(("gateway", service) for service in SERVICES)]
+READY_SECONDS = 30
+
+
+def port_of(program, kind, defaults):
+    """A port from the environment (GATEWAY_PORT, USERS_ADMIN_PORT, GATEWAY_TLS_PORT, …) or the usual one."""
+    name = f"{program.upper()}_{kind}"
+    text = os.environ.get(name) or str(defaults.get(program, 0))
+    if not text.isdigit() or int(text) > 65535:
+        raise Failed(f"{name}={text}: must be a port from 0 to 65535")
+    return int(text)
+
+
+class Shop:
+    """One shop in a folder. `environment` adds variables to all programs, or replaces theirs."""
+
+    def __init__(self, folder, build, ports=None, durable=True, environment=None, tls=None):
+        self.folder = folder
+        self.build = os.path.join(ROOT, build)
+        self.ports = ports or {p: port_of(p, "PORT", PORTS) for p in PROGRAMS}
+        self.admin_ports = {p: port_of(p, "ADMIN_PORT", ADMIN_PORTS) for p in PROGRAMS}
+        self.tls_ports = {p: port_of(p, "TLS_PORT", TLS_PORTS) for p in PROGRAMS}
+        self.environment = environment or {}
+        self.postgres = servers.Postgres(self.path("postgres"), durable)
+        self.redis = servers.Redis(self.path("redis"))
+        self.processes = {}
+
+    @classmethod
+    def on_free_ports(cls, folder, build, environment=None):
+        """For tests: nothing is shared with a shop that runs already, nothing survives a power cut."""
+        shop = cls(folder, build, durable=False, environment=environment)
+        for ports in (shop.ports, shop.admin_ports, shop.tls_ports):
+            ports.update({program: servers.free_port() for program in PROGRAMS})
+        return shop
+
+    def path(self, *names):
+        return os.path.join(self.folder, *names)
+
+    def url(self, program="gateway"):
+        return f"http://127.0.0.1:{self.ports[program]}"
+
+    def tls_url(self, program="gateway"):
+        return f"https://127.0.0.1:{self.tls_ports[program]}"
+
+    def admin_url(self, program):
+        return f"http://127.0.0.1:{self.admin_ports[program]}"
+
+    def database_url(self, service):
+        return self.postgres.url(f"{service}_db", service)
+
+    # ---- up ----
+
+    def start(self, products=200):
+        self.check_ports()
+        self.install()
+        self.make_secrets()
+        self.postgres.running() or self.postgres.start()
+        self.redis.running() or self.redis.start()
+        self.migrate()
+        self.make_accounts()
+        self.seed(products)
+        for program in PROGRAMS:
+            self.start_program(program)
+        self.wait_ready()
+
+    def check_ports(self):
+        import socket
+
+        for ports in (self.ports, self.admin_ports, self.tls_ports):
+            for program, port in ports.items():
+                with socket.socket() as s:
+                    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                    try:
+                        s.bind(("127.0.0.1", port))
+                    except OSError as error:
+                        raise Failed(f"port {port} for {program}: {error.strerror}; another one by e.g. "
+                                     f"`make run {program.upper()}_PORT=18080`") from None
+
+    def install(self):
+        """Copies what the programs need: the unprivileged user may not reach the checkout."""
+        shutil.rmtree(self.path("bin"), ignore_errors=True)
+        shutil.copytree(os.path.join(self.build, "bin"), self.path("bin"))
+        for source, name in ((os.path.join(ROOT, "build/docs"), "docs"), (os.path.join(ROOT, "api"), "docs")):
+            if os.path.isdir(source):
+                shutil.copytree(source, self.path(name), dirs_exist_ok=True)
+        servers.private_folder(self.path("log"))
+
+    def make_secrets(self):
+        folder = self.path("secrets")
+        servers.private_folder(folder)
+        for name in ("keys-secret", "password-pepper", "cursor-secret"):
+            self.write_secret(name, base64.b64encode(secrets.token_bytes(32)).decode())
+        lines = [f"{caller} {callee} {base64.b64encode(secrets.token_bytes(32)).decode()}" for caller, callee in PAIRS]
+        self.write_secret("internal-secrets", "\n".join(lines))
+        if not os.path.exists(self.path("secrets", "tls.crt")):
+            subprocess.run(
+                ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "825",
+                 "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
+                 "-keyout", self.path("secrets", "tls.key"), "-out", self.path("secrets", "tls.crt")],
+                check=True, capture_output=True)
+            for name in ("tls.key", "tls.crt"):
+                servers.give_away(self.path("secrets", name))
+
+    def write_secret(self, name, text):
+        path = self.path("secrets", name)
+        if os.path.exists(path):
+            return
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
+            file.write(text + "\n")
+        servers.give_away(path)
+
+    def migrate(self):
+        for service in SERVICES:
+            if not self.postgres.sql(f"SELECT 1 FROM pg_roles WHERE rolname = '{service}'"):
+                self.postgres.sql(f"CREATE ROLE {service} LOGIN")
+            if not self.postgres.sql(f"SELECT 1 FROM pg_database WHERE datname = '{service}_db'"):
+                self.postgres.sql(f"CREATE DATABASE {service}_db OWNER {service}")
+            self.bodegactl("migrate", "up", "--database", self.database_url(service),
+                           "--dir", os.path.join(ROOT, "migrations", service))
+
+    def make_accounts(self):
+        """One account a role, with random passwords that are kept in credentials.json."""
+        path = self.path("credentials.json")
+        if os.path.exists(path):
+            return
+        credentials = {}
+        for role in ROLES:
+            email, password = f"{role}@bodega.example", secrets.token_urlsafe(15)
+            made = self.bodegactl("user", "create", "--email", email, "--role", role, "--name", role.capitalize(),
+                                  "--password-file", "/dev/stdin", "--output", "json", text=password,
+                                  environment=self.environment_of("users"))
+            credentials[role] = {"email": email, "password": password, "id": json.loads(made)["id"]}
+        new = path + ".new"
+        with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii") as file:
+            json.dump(credentials, file, indent=2)
+        os.rename(new, path)
+
+    def seed(self, products):
+        self.bodegactl("seed", "--products", str(products), "--seller", self.credentials()["seller"]["id"],
+                       environment=self.environment_of("products"))
+
+    def credentials(self):
+        with open(self.path("credentials.json"), encoding="ascii") as file:
+            return json.load(file)
+
+    def environment_of(self, program):
+        secret = lambda name: self.path("secrets", name)
+        environment = {
+            "PATH": "/usr/bin:/bin", "LISTEN_ADDRESS": "127.0.0.1", "PORT": str(self.ports[program]),
+            "ADMIN_PORT": str(self.admin_ports[program]), "TLS_PORT": str(self.tls_ports[program]),
+            "TLS_CERT_FILE": secret("tls.crt"), "TLS_KEY_FILE": secret("tls.key"),
+            "INTERNAL_SECRETS_FILE": secret("internal-secrets"), "LOG_LEVEL": "info",
+        }
+        if program != "users":
+            environment["USERS_URL"] = self.url("users")
+        if program in ("gateway", "orders"):
+            environment["PRODUCTS_URL"] = self.url("products")
+        if program == "gateway":
+            environment.update(ORDERS_URL=self.url("orders"), DOCS_DIR=self.path("docs"), CORS_ORIGINS="*")
+        else:
+            environment["DATABASE_URL"] = self.database_url(program)
+            environment["CURSOR_SECRET_FILE"] = secret("cursor-secret")
+        if program == "users":
+            environment.update(KEYS_SECRET_FILE=secret("keys-secret"), PASSWORD_PEPPER_FILE=secret("password-pepper"))
+        if program == "products":
+            environment.update(REDIS_URL=self.redis.url(), SELLERS=os.environ.get("SELLERS", "anyone"))
+        environment.update(self.environment)
+        environment.update(self.environment.get(program, {}) if isinstance(self.environment.get(program), dict) else {})
+        return {name: value for name, value in environment.items() if isinstance(value, str)}
+
+    def start_program(self, program):
+        pid_file = self.path(program + ".pid")
+        if servers.recorded(pid_file) is not None:
+            return
+        command = servers.unprivileged([self.path("bin", program)])
+        process = servers.spawn(command, self.path("log", program), self.folder, self.environment_of(program))
+        self.processes[program] = process
+        servers.record(pid_file, process.pid)
+
+    def wait_ready(self, programs=PROGRAMS):
+        for program in programs:
+            try:
+                servers.wait_for(lambda p=program: answers(self.admin_url(p) + "/readyz"), READY_SECONDS,
+                                 f"start of {program}", self.processes.get(program))
+            except Failed as failed:
+                raise Failed(f"{failed}\n{servers.tail(self.path('log', program))}") from None
+
+    def bodegactl(self, *arguments, text=None, environment=None):
+        done = subprocess.run([self.path("bin", "bodegactl"), *arguments], input=text, capture_output=True, text=True,
+                              check=False, env=environment or {"PATH": "/usr/bin:/bin"})
+        if done.returncode != 0:
+            raise Failed(f"bodegactl {' '.join(arguments[:2])}: {done.stderr.strip() or done.stdout.strip()}")
+        return done.stdout
+
+    # ---- while it runs ----
+
+    def pid(self, program):
+        return servers.recorded(self.path(program + ".pid"))
+
+    def running(self):
+        return [program for program in PROGRAMS if self.pid(program) is not None]
+
+    def purchase(self):
+        """Buys one thing through the gateway as a customer would, and gives the hold back. The order's id."""
+        customer = self.credentials()["customer"]
+        login = self.call("POST", "/api/v1/auth/login", {k: customer[k] for k in ("email", "password")})
+        token = login["access_token"]
+        product = self.call("GET", "/api/v1/products?in_stock=true&limit=1")["data"][0]
+        order = self.call("POST", "/api/v1/orders", {"items": [{"product_id": product["id"], "quantity": 1}]}, token)
+        self.call("POST", f"/api/v1/orders/{order['id']}/cancel", {}, token)
+        if self.call("GET", f"/api/v1/orders/{order['id']}", token=token)["status"] != "cancelled":
+            raise Failed("the order of the check was not cancelled")
+        return order["id"]
+
+    def call(self, method, path, body=None, token=None):
+        request = urllib.request.Request(self.url() + path, method=method)
+        request.add_header("Accept", "application/json")
+        if body is not None:
+            request.add_header("Content-Type", "application/json")
+            request.data = json.dumps(body).encode()
+        if token is not None:
+            request.add_header("Authorization", "Bearer " + token)
+        try:
+            with urllib.request.urlopen(request, timeout=15) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            raise Failed(f"{method} {path}: {error.code} {error.read().decode(errors='replace')}") from None
+        except OSError as error:
+            raise Failed(f"{method} {path}: {error}") from None
+
+    # ---- down ----
+
+    def stop_program(self, program, number=signal.SIGTERM):
+        stopped = servers.stop_recorded(self.path(program + ".pid"), [number, signal.SIGKILL], 30)
+        process = self.processes.pop(program, None)
+        if process is not None:
+            process.wait()
+        return stopped
+
+    def stop(self):
+        """The edge first, so that nobody is cut off; then what it stands on."""
+        for program in reversed(PROGRAMS):
+            self.stop_program(program)
+        self.redis.stop()
+        self.postgres.stop()
+
+
+def answers(url):
+    try:
+        with urllib.request.urlopen(url, timeout=2) as answer:
+            return answer.status == 200
+    except OSError:
+        return False
+
+
+# ---- commands ----
+
+
+def run(shop, options):
+    up = shop.running()
+    if len(up) == len(PROGRAMS):
+        print(f"The shop is up already: {shop.url()}  (`make stop` ends it, `make status` tells more)")
+        return 0
+    started = time.monotonic()
+    try:
+        for program in up:
+            shop.stop_program(program)
+        shop.start(options.seed)
+        order = shop.purchase()
+    except Failed:
+        shop.stop()
+        raise
+    print(f"Ready in {time.monotonic() - started:.1f} s; order {order} was placed and cancelled as a check.\n")
+    for role, account in shop.credentials().items():
+        print(f"  {role:9} {account['email']:24} {account['password']}")
+    print(f"\n  API        {shop.url()}/api/v1    and with TLS  {shop.tls_url()}/api/v1\n"
+          f"  API docs   {shop.url()}/docs\n"
+          f"  metrics    {shop.admin_url('gateway')}/metrics\n"
+          f"  accounts   {os.path.relpath(os.path.join(options.folder, 'credentials.json'))}\n\n"
+          "`make logs` follows the logs, `make stop` ends the shop, `make clean-run` forgets its data.")
+    return 0
+
+
+def stop(shop, _options):
+    shop.stop()
+    print("The shop is stopped.")
+    return 0
+
+
+def status(shop, _options):
+    print(f"{'program':10} {'pid':>8}  {'ready':5}  url")
+    ready = True
+    for program in PROGRAMS:
+        pid = shop.pid(program)
+        is_ready = pid is not None and answers(shop.admin_url(program) + "/readyz")
+        ready = ready and is_ready
+        print(f"{program:10} {pid or '-':>8}  {'yes' if is_ready else 'no':5}  {shop.url(program)}")
+    for name, server in (("postgres", shop.postgres), ("redis", shop.redis)):
+        pid = servers.recorded(server.pid_file)
+        print(f"{name:10} {pid or '-':>8}  {'yes' if pid and server.ready() else 'no':5}  {server.url()}")
+    return 0 if ready else 1
+
+
+def logs(shop, _options):
+    files = [shop.path("log", program) for program in PROGRAMS]
+    os.execvp("tail", ["tail", "-n", "20", "-F", *files])
+
+
+def clean(shop, options):
+    shop.stop()
+    real = os.path.realpath(options.folder)
+    shutil.rmtree(real, ignore_errors=True)
+    if os.path.islink(options.folder):
+        os.unlink(options.folder)
+    print("The shop's data is gone.")
+    return 0
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="shop", description="Starts and stops the whole shop on this machine.")
+    parser.add_argument("command", choices=["run", "stop", "status", "logs", "clean"])
+    parser.add_argument("--folder", default=os.path.join(ROOT, ".run"), help="where everything lives (.run)")
+    parser.add_argument("--build", default="build/release", help="the build to run (build/release)")
+    parser.add_argument("--seed", type=int, default=200, help="how many sample products (200)")
+    options = parser.parse_args()
+    try:
+        shop = Shop(servers.run_folder(options.folder), options.build)
+        return globals()[options.command](shop, options)
+    except Failed as failed:
+        print(f"shop: {failed}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
