@@ -4,6 +4,7 @@
 #include "base/list.h"
 #include "base/scope.h"
 #include "fiber/loop.h"
+#include "log/log.h"
 
 /* A piece of work on a fiber: what it owns (scope), how long it may take, and whether it is still
  * wanted. A function may suspend only if its first parameter is a task. Tasks never change threads.
@@ -66,6 +67,11 @@ size_t task_count(const struct loop *l);
 
 /* Bytes of the deepest stack so far, of any thread: a metric. */
 size_t task_stack_high_water(void);
+
+/* A log line that carries the task's request id and trace. */
+#define task_log(t, level, message, ...)                                               \
+	log_line_of((&(struct log_context){(t)->request_id, (t)->traceparent}), level, \
+		message __VA_OPT__(, ) __VA_ARGS__)
 
 /* ---- for drivers ---- */
 
