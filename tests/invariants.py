@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What must hold over the databases of a shop, asked by SQL."""
+
+import time
+
+IDLE_IN_TRANSACTION = """SELECT pid, datname, state, query FROM pg_stat_activity
+WHERE state LIKE 'idle in transaction%' AND datname IN ('users_db', 'products_db', 'orders_db')"""
+
+# Orders whose goods are promised to somebody or on their way.
+LIVE = ("pending", "confirmed", "paid", "processing", "shipped", "delivered")
+
+
+def eventually(condition, seconds, what):
+    """Asks again until it holds; the last answer is in the failure."""
+    end = time.monotonic() + seconds
+    while True:
+        found = condition()
+        if not found:
+            return
+        assert time.monotonic() < end, f"{what} after {seconds} s: {found}"
+        time.sleep(0.05)
+
+
+def assert_no_open_transaction(shop):
+    """A rollback is sent, not waited for, so it may be under way for a moment."""
+    eventually(lambda: shop.postgres.sql(IDLE_IN_TRANSACTION), 3, "a transaction stays open")
+
+
+def stray_holds(shop):
+    """Reservations that hold units for no live order."""
+    held = {row[0] for row in shop.postgres.sql(
+        "SELECT order_id FROM reservations WHERE state = 'held'", "products_db")}
+    states = "', '".join(LIVE)
+    live = {row[0] for row in shop.postgres.sql(f"SELECT id FROM orders WHERE state IN ('{states}')", "orders_db")}
+    return sorted(held - live)
+
+
+def unfinished(shop):
+    """Orders that recovery still has to finish."""
+    return shop.postgres.sql("SELECT id, state, step FROM orders WHERE state = 'reserving' OR step <> 'idle'", "orders_db")
+
+
+def settle(shop, seconds):
+    """Waits until nothing is unfinished and no hold is stray."""
+    eventually(lambda: unfinished(shop), seconds, "unfinished orders")
+    eventually(lambda: stray_holds(shop), seconds, "stray holds")
+
+
+def assert_stock_adds_up(shop):
+    """Units sold + held + available = units received, and the ledger says the same, for every product."""
+    wrong = shop.postgres.sql("SELECT * FROM stock WHERE available + held + sold <> received OR available < 0", "products_db")
+    assert not wrong, wrong
+    wrong = shop.postgres.sql(
+        """SELECT s.product_id, s.available, m.total FROM stock s
+        LEFT JOIN (SELECT product_id, sum(quantity) AS total FROM stock_movements GROUP BY product_id) m USING (product_id)
+        WHERE s.available <> coalesce(m.total, 0)""", "products_db")
+    assert not wrong, wrong
+    wrong = shop.postgres.sql(
+        """SELECT s.product_id, s.held, coalesce(h.units, 0) FROM stock s
+        LEFT JOIN (SELECT l.product_id, sum(l.quantity) AS units FROM reservation_lines l
+                   JOIN reservations r USING (order_id) WHERE r.state = 'held' GROUP BY 1) h USING (product_id)
+        WHERE s.held <> coalesce(h.units, 0)""", "products_db")
+    assert not wrong, wrong
