@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """The whole shop on this machine: private servers, migrated and seeded databases, every program.
 
@@ -19,6 +19,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
+
+import yaml
 
 import servers
 from servers import Failed
@@ -113,9 +115,11 @@ class Shop:
         """Copies what the programs need: the unprivileged user may not reach the checkout."""
         shutil.rmtree(self.path("bin"), ignore_errors=True)
         shutil.copytree(os.path.join(self.build, "bin"), self.path("bin"))
-        for source, name in ((os.path.join(ROOT, "build/docs"), "docs"), (os.path.join(ROOT, "api"), "docs")):
-            if os.path.isdir(source):
-                shutil.copytree(source, self.path(name), dirs_exist_ok=True)
+        shutil.copytree(os.path.join(ROOT, "build/docs"), self.path("docs"), dirs_exist_ok=True)
+        with open(os.path.join(ROOT, "api/openapi.yaml"), encoding="utf-8") as document:
+            openapi = yaml.safe_load(document)
+        with open(self.path("docs", "openapi.json"), "w", encoding="utf-8") as file:
+            json.dump(openapi, file, separators=(",", ":"))
         servers.private_folder(self.path("log"))
 
     def make_secrets(self):
