@@ -17,6 +17,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(ROOT, "tools"))
 
 import servers  # noqa: E402
+from contract import Contract  # noqa: E402
 from shop import PROGRAMS, Shop  # noqa: E402
 
 BUILD = os.environ.get("BUILD", "build/dev")
@@ -67,9 +68,14 @@ def shop():
     close_shop(running)
 
 
+CONTRACT = Contract()
+
+
 def http_client(url, version="http1", **more):
-    """A client that speaks exactly this version: http1, h2c (by prior knowledge), or h2 over TLS by ALPN."""
-    return httpx.Client(base_url=url, http1=version == "http1", http2=version != "http1", timeout=20, **more)
+    """A client that speaks exactly this version: http1, h2c (by prior knowledge), or h2 over TLS by ALPN. Each answer
+    is held against the OpenAPI document."""
+    return httpx.Client(base_url=url, http1=version == "http1", http2=version != "http1", timeout=20,
+                        event_hooks={"response": [CONTRACT.check]}, **more)
 
 
 @pytest.fixture(scope="session", params=["http1", "h2c", "tls"])
