@@ -9,8 +9,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-enum { FIELD_ERRORS_MAX = 64 };
-
 static const struct fault_info table[FAULT_COUNT] = {
 	[OK] = {"OK", 200, "ok", "All is well", false, LEVEL_DEBUG},
 #define FAULT(name, status, code, title, retry, level) \

@@ -52,7 +52,9 @@ struct scope;
  * scope_forgive. */
 enum fault fail(struct scope *s, enum fault fault, const char *format, ...) PRINTF_LIKE(3, 4);
 
-/* Adds one bad field (at most 64 are kept) and returns FAULT_INVALID. `code` must be a literal. */
+enum { FIELD_ERRORS_MAX = 64 };
+
+/* Adds one bad field (at most FIELD_ERRORS_MAX are kept) and returns FAULT_INVALID. `code` must be a literal. */
 enum fault fail_field(struct scope *s, struct str field, const char *code, const char *format, ...)
 	PRINTF_LIKE(4, 5);
 

@@ -111,7 +111,8 @@ enum fault json_merge(
 	struct scope *s, struct str text, const struct field_table *table, void *value) MUST_CHECK;
 
 /* The same as json_read for what our own side wrote (answers of other services, events, cached and
- * stored JSON): unknown fields are ignored, and what is wrong is FAULT_BAD_GATEWAY. */
+ * stored JSON): unknown fields are ignored, min and max are not looked at (what is absent was
+ * written as 0), and what is wrong is FAULT_BAD_GATEWAY. */
 enum fault json_read_lenient(
 	struct scope *s, struct str text, const struct field_table *table, void *value) MUST_CHECK;
 

@@ -36,7 +36,7 @@ static bool scan_name(struct scan *n);
 static bool scan_comma_or_end(struct scan *n);
 static bool open_bracket(struct scan *n, bool object);
 static bool close_bracket(struct scan *n);
-static bool scan_literal(struct scan *n, struct str literal);
+static bool scan_literal(struct scan *n);
 static bool scan_number(struct scan *n);
 static bool scan_digits(struct scan *n);
 static bool scan_string(struct scan *n);
@@ -104,16 +104,11 @@ static bool scan_value(struct scan *n)
 
 	if (c == '{' || c == '[')
 		return open_bracket(n, c == '{');
-	n->tokens++;
-	n->expect = n->depth > 0 ? EXPECT_COMMA_OR_END : EXPECT_NOTHING;
-	if (c == '"')
-		return scan_string(n);
-	if (c == '-' || (c >= '0' && c <= '9'))
-		return scan_number(n);
-	n->expect = EXPECT_VALUE; /* for the message, should it be none */
-	if (!scan_literal(n, STR("true")) && !scan_literal(n, STR("false")) &&
-		!scan_literal(n, STR("null")))
+	if (c == '"'                                 ? !scan_string(n)
+		: c == '-' || (c >= '0' && c <= '9') ? !scan_number(n)
+						     : !scan_literal(n))
 		return false;
+	n->tokens++;
 	n->expect = n->depth > 0 ? EXPECT_COMMA_OR_END : EXPECT_NOTHING;
 	return true;
 }
@@ -161,12 +156,18 @@ static bool close_bracket(struct scan *n)
 	return true;
 }
 
-static bool scan_literal(struct scan *n, struct str literal)
+static bool scan_literal(struct scan *n)
 {
-	if (!str_starts(str_skip(n->text, n->at), literal))
-		return false;
-	n->at += literal.len;
-	return true;
+	static const struct str literals[] = {{"true", 4}, {"false", 5}, {"null", 4}};
+	const struct str rest = str_skip(n->text, n->at);
+
+	for (size_t i = 0; i < sizeof literals / sizeof *literals; i++) {
+		if (str_starts(rest, literals[i])) {
+			n->at += literals[i].len;
+			return true;
+		}
+	}
+	return false;
 }
 
 /* -?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)? */
@@ -233,8 +234,8 @@ static bool scan_escape(struct scan *n)
 	const struct str rest = str_skip(n->text, n->at);
 
 	if (rest.len < 2 || rest.at[1] == '\0' || strchr("\"\\/bfnrtu", rest.at[1]) == NULL)
-		return wrong(n,
-			"an escape must be one of \\\" \\\\ \\/ \\b \\f \\n \\r \\t or \\uXXXX");
+		return wrong(
+			n, "an escape must be one of \\\" \\\\ \\/ \\b \\f \\n \\r \\t or \\uXXXX");
 	if (rest.at[1] != 'u') {
 		n->at += 2;
 		return true;
@@ -333,7 +334,9 @@ static enum fault scan_fail(struct scope *s, const struct scan *n)
 	if (n->wrong != NULL)
 		return fail(s, FAULT_BAD_JSON, "line %zu, column %zu: %s", line, column, n->wrong);
 	if (n->at == n->text.len)
-		return fail(s, FAULT_BAD_JSON, "line %zu, column %zu: expected %s, but it ends here",
-			line, column, expected(n));
-	return fail(s, FAULT_BAD_JSON, "line %zu, column %zu: expected %s", line, column, expected(n));
+		return fail(s, FAULT_BAD_JSON,
+			"line %zu, column %zu: expected %s, but it ends here", line, column,
+			expected(n));
+	return fail(
+		s, FAULT_BAD_JSON, "line %zu, column %zu: expected %s", line, column, expected(n));
 }

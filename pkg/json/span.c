@@ -18,8 +18,8 @@ size_t json_plain_span(struct str text)
 			continue;
 		}
 		const unsigned char byte = (unsigned char)text.at[n];
-		const size_t step = byte < 0x80 ? byte_plain(byte) :
-						  json_utf8_sequence(str_skip(text, n));
+		const size_t step =
+			byte < 0x80 ? byte_plain(byte) : json_utf8_sequence(str_skip(text, n));
 		if (step == 0)
 			break;
 		n += step;
@@ -63,7 +63,7 @@ static bool eight_plain(const char *at)
 	const uint64_t quote = word ^ EVERY_BYTE('"');
 	const uint64_t backslash = word ^ EVERY_BYTE('\\');
 	const uint64_t stops = (word - EVERY_BYTE(0x20)) | (quote - EVERY_BYTE(1)) |
-		(backslash - EVERY_BYTE(1)) | word;
+	                       (backslash - EVERY_BYTE(1)) | word;
 	return (stops & EVERY_BYTE(0x80)) == 0;
 }
 

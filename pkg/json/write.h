@@ -4,8 +4,8 @@
 #include "base/buf.h"
 #include "json/field.h"
 
-/* Appends the struct as a JSON object; absent texts, nil UUIDs and zero times are written as null.
- */
+/* Appends the struct as a JSON object; absent texts, nil UUIDs, zero times and optional objects
+ * that are all empty are written as null. */
 void json_write(struct buf *b, const struct field_table *table, const void *value);
 
 /* Appends text as a JSON string with its quotes; bytes that are not UTF-8 become U+FFFD. */
