@@ -31,13 +31,13 @@ def stray_holds(shop):
     held = {row[0] for row in shop.postgres.sql(
         "SELECT order_id FROM reservations WHERE state = 'held'", "products_db")}
     states = "', '".join(LIVE)
-    live = {row[0] for row in shop.postgres.sql(f"SELECT id FROM orders WHERE state IN ('{states}')", "orders_db")}
+    live = {row[0] for row in shop.postgres.sql(f"SELECT id FROM orders WHERE status IN ('{states}')", "orders_db")}
     return sorted(held - live)
 
 
 def unfinished(shop):
     """Orders that recovery still has to finish."""
-    return shop.postgres.sql("SELECT id, state, step FROM orders WHERE state = 'reserving' OR step <> 'idle'", "orders_db")
+    return shop.postgres.sql("SELECT id, status, step FROM orders WHERE status = 'reserving' OR step <> 'idle'", "orders_db")
 
 
 def settle(shop, seconds):
