@@ -67,7 +67,7 @@ static void every_type_is_read(void **state)
 	(void)state;
 	scope_begin(&s);
 	assert_int_equal(read_exact(json_read, &s,
-				 STR("{\"name\":\"Caf\\u00e9 "
+				 STR("{\"name\":\"\\u20ac Caf\\u00e9 "
 				     "\\ud83d\\ude00\\n\",\"count\":-9223372036854775808,"
 				     "\"quantity\":10000,\"active\":true,\"owner\":\"" SOME_ID "\","
 				     "\"at\":\"1970-01-01T00:00:01.5+00:00\",\"price\":29.99,"
@@ -82,7 +82,7 @@ static void every_type_is_read(void **state)
 				     "\"note\":\"\",\"version\":9,\"id\":5,\"legacy\":[{}]}"),
 				 &v),
 		OK);
-	assert_str_equal(v.name, STR("Caf\xc3\xa9 \xf0\x9f\x98\x80\n"));
+	assert_str_equal(v.name, STR("\xe2\x82\xac Caf\xc3\xa9 \xf0\x9f\x98\x80\n"));
 	assert_str_equal(v.description, STR("a default"));
 	assert_int_equal(v.count, INT64_MIN);
 	assert_int_equal(v.quantity, 10000);
@@ -427,6 +427,10 @@ static void lenient_reading(void **state)
 		{"{\"name\":\"much longer than allowed\",\"price\":0,\"price_minor\":0,"
 		 "\"quantity\":0,\"items\":[],\"tags\":[\"\"],\"place\":null}",
 			NULL},
+		{"{\"name\":\"x\",\"price\":1,\"quantity\":2147483648}",
+			"quantity must be a whole number from 1 to 10000"},
+		{"{\"name\":\"x\",\"price\":1,\"quantity\":-2147483649}",
+			"quantity must be a whole number from 1 to 10000"},
 		{"{\"name\":\"x\",\"price_minor\":1000000000001}",
 			"price_minor must be a whole number from 1 to 1000000"},
 		{"{\"price\":1,\"quantity\":0}", "name must be a text of 1 to 10 characters"},
