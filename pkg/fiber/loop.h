@@ -10,6 +10,10 @@
  * loop_post and loop_stop. */
 struct loop;
 
+/* Fibers that one turn resumes; those still ready wait for the next turn, so that fibers which wake
+ * each other for ever cannot keep sockets waiting. */
+enum { LOOP_RESUMES_MAX = 1024 };
+
 struct loop_limits {
 	size_t tasks_max; /* more are refused with FAULT_OVERLOADED */
 	size_t stack_bytes; /* of a fiber, without its guard page */
@@ -22,7 +26,8 @@ struct loop_limits {
 /* Makes the loop of the calling thread. */
 struct loop *loop_new(struct loop_limits limits);
 
-/* Nothing may be left in it: no task, timer or watch. */
+/* Nothing may be left in it: no task, timer or watch. Waits for jobs of blocking pools that nobody
+ * waits for any more. Gives the thread's spare memory back. */
 void loop_free(struct loop *l);
 
 /* The calling thread's loop, NULL when it has none. */
@@ -40,8 +45,8 @@ void loop_turn(struct loop *l, int32_t wait_ms);
 /* From any thread; loop_run returns at the end of its turn. */
 void loop_stop(struct loop *l);
 
-/* clock_monotonic_us as of this turn. */
-int64_t loop_now_us(const struct loop *l);
+/* clock_monotonic_us as of this turn: read at its first use after the turn's wait. */
+int64_t loop_now_us(struct loop *l);
 
 /* Turns since the start: liveness looks whether it moves. From any thread. */
 uint64_t loop_turns(const struct loop *l);

@@ -12,7 +12,8 @@
 struct task {
 	struct scope scope;
 	struct loop *loop;
-	int64_t deadline_us; /* loop_now_us's clock; every wait ends by it with FAULT_DEADLINE */
+	int64_t deadline_us; /* loop_now_us's clock, INT64_MAX: none; every wait ends by it with
+	                        FAULT_DEADLINE */
 	struct str request_id; /* for log lines and calls to other services; STR_NONE outside a
 	                          request */
 	struct str traceparent; /* W3C trace context of this task's span, or STR_NONE */
@@ -40,9 +41,9 @@ struct task {
 enum fault task_start(struct loop *l, int64_t deadline_us, void (*fn)(struct task *t, void *arg),
 	void (*done)(struct task *t, void *arg), void *arg, struct task **started) MUST_CHECK;
 
-/* The work is no longer wanted: its wait, now or next, ends with `fault` (FAULT_CANCELED, or
- * FAULT_UNAVAILABLE while shutting down), unless it is shielded. From the loop, not from the fiber
- * itself. */
+/* The work is no longer wanted: its wait ends with `fault` (FAULT_CANCELED, or FAULT_UNAVAILABLE
+ * while shutting down) and so does each later one, unless it is shielded. From the loop or another
+ * task, not from the fiber itself. */
 void task_cancel(struct task *t, enum fault fault);
 
 /* Microseconds until the deadline, 0 when it has passed. */
@@ -65,7 +66,7 @@ enum fault task_yield(struct task *t) MUST_CHECK;
 
 size_t task_count(const struct loop *l);
 
-/* Bytes of the deepest stack so far, of any thread: a metric. */
+/* Bytes of the deepest stack so far, of any thread: a metric. Sampled, in pages. */
 size_t task_stack_high_water(void);
 
 /* A log line that carries the task's request id and trace. */
@@ -75,7 +76,8 @@ size_t task_stack_high_water(void);
 
 /* ---- for drivers ---- */
 
-/* What a fiber sleeps on: lives on its stack, the driver's record of the operation points at it. */
+/* What a fiber sleeps on, all zero at first: lives on its stack, the driver's record of the
+ * operation points at it. */
 struct wait {
 	struct task *task;
 	bool done;
@@ -83,8 +85,9 @@ struct wait {
 };
 
 /* Suspends until wait_done; returns its fault. When the deadline passes, the task is cancelled or a
- * test injects a fault, it returns that instead, and the operation goes on without anyone: the
- * caller must then take the wait's address out of the driver's record before it returns. */
+ * test injects a fault, it returns that instead (w->done is false), and the operation goes on
+ * without anyone: the caller must then take the wait's address out of the driver's record before it
+ * returns. A wait that is done already returns its fault at once. */
 enum fault task_wait(struct task *t, struct wait *w) MUST_CHECK;
 
 /* The operation has ended: appends the fiber to the ready queue, never resumes it at once. Once a

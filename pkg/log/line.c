@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A log line as JSON, whatever bytes come in: control characters and quotes are escaped, what is
+ * not UTF-8 becomes U+FFFD, secrets become "[redacted]". A member is written whole or not at all,
+ * so a line that was cut is JSON still. */
+#include "log/line.h"
+
+#include "base/clock.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+/* What is kept free for the end: ,"cut":true}\n */
+enum { END_ROOM = 16, TRACEPARENT_LEN = 55, TRACE_ID_LEN = 32, SPAN_ID_LEN = 16 };
+
+/* A key that holds one of these has a secret as its value. */
+static const char *const secret_words[] = {
+	"password",
+	"passwd",
+	"passphrase",
+	"secret",
+	"token",
+	"authorization",
+	"cookie",
+	"credential",
+	"api_key",
+	"apikey",
+	"private_key",
+	"pepper",
+	"signature",
+};
+
+static void add_context(struct line *line, const struct log_context *context);
+static void add_pair(struct line *line, const struct log_pair *pair);
+static void add_text(struct line *line, const char *key, struct str value);
+static void add_number(struct line *line, const char *key, const char *format, ...)
+	PRINTF_LIKE(3, 4);
+static void add_value(struct line *line, struct str value);
+static void add_escaped(struct line *line, struct str value);
+static void add_char(struct line *line, unsigned char c);
+static void add_raw(struct line *line, struct str s);
+static bool names_secret(const char *key);
+static struct str url_password(struct str value);
+static size_t utf8_size(struct str s);
+
+void line_make(struct line *line, const char *service, const struct log_context *context,
+	enum level level, const char *message, const struct log_pair *pairs)
+{
+	char time[TIME_TEXT_MAX];
+
+	line->len = 0;
+	line->cut = false;
+	add_raw(line, STR("{\"time\":\""));
+	add_raw(line, time_format(clock_wall_us(), time));
+	add_raw(line, STR("\""));
+	add_text(line, "level", str_from(log_level_name(level)));
+	add_text(line, "service", str_from(service));
+	add_text(line, "message", str_from(message));
+	if (context != NULL)
+		add_context(line, context);
+	for (; pairs->key != NULL; pairs++)
+		add_pair(line, pairs);
+	if (line->cut)
+		memcpy(line->at + line->len, ",\"cut\":true}\n", 13);
+	else
+		memcpy(line->at + line->len, "}\n", 2);
+	line->len += line->cut ? 13 : 2;
+}
+
+/* traceparent: 00-<trace id>-<span id>-<flags> */
+static void add_context(struct line *line, const struct log_context *context)
+{
+	const struct str trace = context->traceparent;
+
+	if (context->request_id.at != NULL)
+		add_text(line, "request_id", context->request_id);
+	if (trace.len < TRACEPARENT_LEN)
+		return;
+	add_text(line, "trace_id", str_of(trace.at + 3, TRACE_ID_LEN));
+	add_text(line, "span_id", str_of(trace.at + 4 + TRACE_ID_LEN, SPAN_ID_LEN));
+}
+
+static void add_pair(struct line *line, const struct log_pair *pair)
+{
+	const int64_t n = pair->number;
+	const uint64_t size = n < 0 ? 0 - (uint64_t)n : (uint64_t)n;
+
+	switch (pair->type) {
+	case LOG_TYPE_STR:
+		add_text(line, pair->key, pair->text);
+		break;
+	case LOG_TYPE_INT:
+		add_number(line, pair->key, "%" PRId64, n);
+		break;
+	case LOG_TYPE_MS:
+		add_number(line, pair->key, "%s%" PRIu64 ".%03u", n < 0 ? "-" : "", size / 1000,
+			(unsigned)(size % 1000));
+		break;
+	case LOG_TYPE_BOOL:
+		add_number(line, pair->key, "%s", n != 0 ? "true" : "false");
+		break;
+	}
+}
+
+static void add_text(struct line *line, const char *key, struct str value)
+{
+	const size_t start = line->len;
+
+	if (line->cut)
+		return;
+	add_raw(line, STR(",\""));
+	add_raw(line, str_from(key));
+	add_raw(line, STR("\":"));
+	if (value.at == NULL)
+		add_raw(line, STR("null"));
+	else if (names_secret(key))
+		add_raw(line, STR("\"[redacted]\""));
+	else
+		add_value(line, value);
+	if (line->cut)
+		line->len = start;
+}
+
+static void add_number(struct line *line, const char *key, const char *format, ...)
+{
+	const size_t start = line->len;
+	char text[32];
+	va_list args;
+
+	if (line->cut)
+		return;
+	va_start(args, format);
+	vsnprintf(text, sizeof text, format, args);
+	va_end(args);
+	add_raw(line, STR(",\""));
+	add_raw(line, str_from(key));
+	add_raw(line, STR("\":"));
+	add_raw(line, str_from(text));
+	if (line->cut)
+		line->len = start;
+}
+
+static void add_value(struct line *line, struct str value)
+{
+	const bool too_long = value.len > LOG_VALUE_MAX;
+	const struct str shown = too_long ? str_of(value.at, LOG_VALUE_MAX) : value;
+	const struct str password = url_password(shown);
+
+	add_raw(line, STR("\""));
+	if (password.at != NULL) {
+		add_escaped(line, str_of(shown.at, (size_t)(password.at - shown.at)));
+		add_raw(line, STR("[redacted]"));
+		add_escaped(line, str_skip(shown, (size_t)(password.at - shown.at) + password.len));
+	} else {
+		add_escaped(line, shown);
+	}
+	add_raw(line, too_long ? STR("…\"") : STR("\""));
+}
+
+static void add_escaped(struct line *line, struct str value)
+{
+	while (value.len > 0 && !line->cut) {
+		const unsigned char c = (unsigned char)*value.at;
+		const size_t size = c < 0x80 ? 1 : utf8_size(value);
+
+		if (size > 1)
+			add_raw(line, str_of(value.at, size));
+		else if (c < 0x80)
+			add_char(line, c);
+		else
+			add_raw(line, STR("\xef\xbf\xbd"));
+		value = str_skip(value, size > 0 ? size : 1);
+	}
+}
+
+static void add_char(struct line *line, unsigned char c)
+{
+	static const char hex[] = "0123456789abcdef";
+	char escaped[6] = {'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]};
+	size_t len = sizeof escaped;
+
+	if (c >= 0x20 && c != '"' && c != '\\' && c != 0x7f) {
+		escaped[0] = (char)c;
+		len = 1;
+	} else if (c == '"' || c == '\\' || c == '\n' || c == '\t' || c == '\r') {
+		escaped[1] = (char)(c == '\n' ? 'n' : c == '\t' ? 't' : c == '\r' ? 'r' : c);
+		len = 2;
+	}
+	add_raw(line, str_of(escaped, len));
+}
+
+static void add_raw(struct line *line, struct str s)
+{
+	if (line->cut || s.len > sizeof line->at - END_ROOM - line->len) {
+		line->cut = true;
+		return;
+	}
+	memcpy(line->at + line->len, s.at, s.len);
+	line->len += s.len;
+}
+
+static bool names_secret(const char *key)
+{
+	for (size_t i = 0; i < sizeof secret_words / sizeof *secret_words; i++)
+		if (strcasestr(key, secret_words[i]) != NULL)
+			return true;
+	return false;
+}
+
+/* In scheme://user:password@host, wherever it stands in the text. */
+static struct str url_password(struct str value)
+{
+	const char *scheme = value.len > 0 ? memmem(value.at, value.len, "://", 3) : NULL;
+	const char *colon = NULL;
+	const char *end = value.at + value.len;
+	const char *password = NULL;
+	size_t len = 0;
+
+	if (scheme == NULL)
+		return STR_NONE;
+	for (const char *at = scheme + 3; at < end && *at != '/' && *at > ' '; at++) {
+		if (*at == ':' && colon == NULL)
+			colon = at;
+		if (*at == '@' && colon != NULL) {
+			password = colon + 1;
+			len = (size_t)(at - password);
+		}
+	}
+	return str_of(password, len);
+}
+
+/* Bytes of the well-formed character that s starts with, 0 when it starts with none. */
+static size_t utf8_size(struct str s)
+{
+	for (size_t size = 2; size <= 4 && size <= s.len; size++)
+		if (str_is_utf8(str_of(s.at, size)))
+			return size;
+	return 0;
+}
