@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "config/config.h"
+
+/* Reads a value by its field's type into the member; a wrong one is recorded in s by what would be
+ * right. */
+enum fault config_parse(struct scope *s, const struct config_field *field, struct str value,
+	void *member) MUST_CHECK;
+
+/* "500ms", "30m": the largest unit that fits without a rest. */
+struct str config_duration(struct scope *s, int64_t us);
