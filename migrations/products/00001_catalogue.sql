@@ -12,15 +12,15 @@ CREATE TABLE categories (
 	version bigint NOT NULL DEFAULT 1,
 	created_at timestamptz NOT NULL DEFAULT now(),
 	updated_at timestamptz NOT NULL DEFAULT now(),
-	CONSTRAINT categories_slug_check CHECK (slug <> '' AND slug !~ '[/%_\\]'),
-	CONSTRAINT categories_name_check CHECK (char_length(name) BETWEEN 1 AND 100),
+	CONSTRAINT categories_slug_check CHECK (char_length(slug) BETWEEN 1 AND 200 AND slug !~ '[/%_\\]'),
+	CONSTRAINT categories_name_check CHECK (char_length(name) BETWEEN 1 AND 200),
 	CONSTRAINT categories_parent_check CHECK (parent <> slug),
 	CONSTRAINT categories_path_check CHECK (
-		CASE WHEN parent IS NULL THEN path = slug ELSE right(path, length(slug) + 1) = '/' || slug END)
+		CASE WHEN parent IS NULL THEN path = slug ELSE right(path, length(slug) + 1) = '/' || slug END),
+	CONSTRAINT categories_depth_check CHECK (cardinality(string_to_array(path, '/')) <= 8)
 );
-CREATE UNIQUE INDEX categories_path ON categories (path);
+CREATE INDEX categories_path ON categories (path);
 CREATE INDEX categories_parent ON categories (parent);
-CREATE INDEX categories_name ON categories (lower(name));
 
 -- category_name is the category's name, copied so that search and reads need no join; renaming a category rewrites it.
 -- version moves with every change of the row.
@@ -69,7 +69,21 @@ CREATE INDEX products_tags ON products USING gin (tags) WHERE status = 'active';
 CREATE INDEX products_search ON products USING gin (search) WHERE status = 'active';
 CREATE INDEX products_name_trigrams ON products USING gin (name_folded gin_trgm_ops) WHERE status = 'active';
 
+-- For searches that find no word: names that have the text in them, or a part that is spelt much like it (at 0.4 two
+-- letters of a short word may have changed places).
+-- +goose StatementBegin
+CREATE FUNCTION products_like(wanted text) RETURNS TABLE (id uuid, likeness real)
+LANGUAGE sql STABLE SET pg_trgm.word_similarity_threshold = 0.4 AS $$
+	SELECT id, word_similarity(lower(wanted), name_folded)
+	FROM products
+	WHERE status = 'active'
+		AND (name_folded %> lower(wanted)
+			OR name_folded LIKE '%' || regexp_replace(lower(wanted), '([\\%_])', '\\\1', 'g') || '%')
+$$;
+-- +goose StatementEnd
+
 -- +goose Down
+DROP FUNCTION products_like;
 DROP TABLE products;
 DROP TABLE categories;
 DROP EXTENSION pg_trgm;

@@ -8,14 +8,13 @@
 -- while the tables were empty.
 
 -- revision 0 is a tombstone: released before it was made, so that a late create finds it. expired: released by the
--- sweep, not by orders; a commit may then take the stock once more. digest is that of the lines asked for.
+-- sweep, not by orders; a commit may then take the stock once more.
 CREATE TABLE reservations (
 	order_id uuid CONSTRAINT reservations_pkey PRIMARY KEY,
 	revision integer NOT NULL,
 	state text NOT NULL,
 	expired boolean NOT NULL DEFAULT false,
 	expires_at timestamptz,
-	digest bytea NOT NULL,
 	created_at timestamptz NOT NULL DEFAULT now(),
 	updated_at timestamptz NOT NULL DEFAULT now(),
 	CONSTRAINT reservations_state_check CHECK (state IN ('held', 'committed', 'released', 'returned')),
@@ -99,7 +98,7 @@ $$;
 -- same lines is answered as before (whatever became of the reservation since, but released).
 -- +goose StatementBegin
 CREATE FUNCTION reserve(for_order uuid, as_revision integer, products_wanted uuid[], quantities_wanted integer[],
-	lines_digest bytea, ttl_ms bigint, by_actor text) RETURNS SETOF reservation_answer
+	ttl_ms bigint, by_actor text) RETURNS SETOF reservation_answer
 LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 DECLARE
 	until timestamptz := now() + ttl_ms * interval '1 millisecond';
@@ -108,8 +107,8 @@ DECLARE
 	refused text;
 	dropped_products uuid[] := '{}';
 BEGIN
-	INSERT INTO reservations (order_id, revision, state, expires_at, digest)
-	VALUES (for_order, as_revision, 'held', until, lines_digest)
+	INSERT INTO reservations (order_id, revision, state, expires_at)
+	VALUES (for_order, as_revision, 'held', until)
 	ON CONFLICT (order_id) DO NOTHING;
 	is_new := FOUND;
 
@@ -117,9 +116,14 @@ BEGIN
 		SELECT * INTO STRICT r FROM reservations WHERE order_id = for_order FOR NO KEY UPDATE;
 		refused := CASE WHEN r.state = 'released' THEN 'released'
 			WHEN as_revision < r.revision THEN 'stale'
-			WHEN as_revision = r.revision AND r.digest = lines_digest THEN 'ok'
-			WHEN as_revision = r.revision THEN 'differs'
-			WHEN r.state <> 'held' THEN 'settled' END;
+			WHEN as_revision = r.revision AND EXISTS (
+				SELECT FROM unnest(products_wanted, quantities_wanted) AS w (product_id, quantity)
+				FULL JOIN (SELECT product_id, quantity FROM reservation_lines WHERE order_id = for_order) l
+					USING (product_id)
+				WHERE w.quantity IS DISTINCT FROM l.quantity) THEN 'differs'
+			WHEN as_revision = r.revision THEN 'ok'
+			WHEN r.state <> 'held' THEN 'settled'
+			END;
 		IF refused IS NOT NULL THEN
 			RETURN QUERY SELECT * FROM reservation_get(for_order, refused);
 			RETURN;
@@ -168,7 +172,7 @@ BEGIN
 		WHERE l.order_id = for_order AND l.product_id = t.product_id AND t.quantity = 0),
 	revised AS (
 		UPDATE reservations
-		SET revision = as_revision, digest = lines_digest, expires_at = until, updated_at = now()
+		SET revision = as_revision, expires_at = until, updated_at = now()
 		WHERE order_id = for_order AND NOT is_new AND NOT EXISTS (SELECT FROM short))
 	SELECT 'ok', as_revision, 'held', until, product_id, quantity, name, price_minor, currency, seller_id,
 		available - more, version + (more <> 0)::integer
@@ -237,8 +241,8 @@ LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = o
 DECLARE
 	r reservations;
 BEGIN
-	INSERT INTO reservations (order_id, revision, state, digest)
-	VALUES (for_order, 0, 'released', '')
+	INSERT INTO reservations (order_id, revision, state)
+	VALUES (for_order, 0, 'released')
 	ON CONFLICT (order_id) DO NOTHING;
 	SELECT * INTO STRICT r FROM reservations WHERE order_id = for_order FOR NO KEY UPDATE;
 
