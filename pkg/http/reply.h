@@ -14,7 +14,7 @@ struct reply {
 	struct str content_type;
 	struct str body;
 	struct str etag; /* without quotes; http answers If-None-Match and HEAD from it */
-	struct header headers[REPLY_HEADERS_MAX];
+	struct header headers[REPLY_HEADERS_MAX]; /* also sent when the handler returns a fault */
 	size_t header_count;
 	struct stream *stream; /* instead of body: its bytes as they come; owned by http from the
 	                          handler's return */

@@ -20,13 +20,19 @@ struct server_config {
 	 * header or the route needs a caller. */
 	enum fault (*authenticate)(
 		struct task *t, const struct request *request, struct caller *caller);
+	/* Adds headers to a reply just before it is sent, a problem document's and the answer to
+	 * OPTIONS included (CORS, RateLimit); on the loop, it must not suspend. NULL: nothing. */
+	void (*before_reply)(const struct request *request, struct reply *reply);
 	struct str address; /* to listen on: "0.0.0.0", "127.0.0.1", "::" */
-	uint16_t port;
+	uint16_t port; /* 0: none */
 	uint16_t admin_port; /* 0: none */
 	uint16_t tls_port; /* 0: none */
 	const char *tls_cert_file;
 	const char *tls_key_file;
-	size_t connections_max; /* a worker */
+	size_t connections_max; /* a worker, without the admin port's */
+	size_t requests_max; /* running at a time, a worker, without the admin port's; more: 503.
+	                        Below the loop's tasks_max, so that probes and background work still
+	                        find room. 0: no bound but that one */
 	int64_t head_timeout_us; /* from the first byte of a head to its last: 10 s */
 	int64_t idle_timeout_us; /* keep-alive: 75 s */
 	int64_t stall_timeout_us; /* with unsent output or a half-received request: 30 s */
@@ -39,9 +45,14 @@ void server_free(struct server *s);
 /* Listens and serves on the calling thread's loop (SO_REUSEPORT). NULL with a sentence in error. */
 struct server_worker *server_worker_new(struct server *s, struct loop *l, struct str *error);
 
-/* The steps of draining, on the worker's thread: answers carry Connection: close and h2 gets
- * GOAWAY; then listeners and idle connections close; worker_connections says how many are left. */
+/* The steps of draining, on the worker's thread. announce: HTTP/1 answers carry Connection: close;
+ * new connections are still served. close: HTTP/2 gets GOAWAY, idle HTTP/1 connections are closed
+ * as soon as they are idle, and the listeners once no new connection has come for
+ * SERVER_QUIET_US; requests go on. Then server_worker_connections says how many are left. */
+enum { SERVER_QUIET_US = 2000000 };
 void server_worker_announce(struct server_worker *w);
 void server_worker_close(struct server_worker *w);
 size_t server_worker_connections(const struct server_worker *w);
+
+/* Cuts the connections that are left, cancels their tasks and waits for them (turns the loop). */
 void server_worker_free(struct server_worker *w);

@@ -20,7 +20,9 @@ struct stream_ops {
 struct stream {
 	const struct stream_ops *ops;
 	/* Set by the consumer before its first pull. The bytes are valid until the next pull or
-	 * close; they may be empty. After END or ERROR nothing follows but close. */
+	 * close; they may be empty, but then nothing is sent, not even the head of a reply that has
+	 * not begun. ERROR before anything was sent makes the reply a 502, later it breaks the
+	 * connection off. After END or ERROR nothing follows but close. */
 	void (*give)(struct stream *stream, struct str bytes, enum stream_state state);
 	void *consumer;
 };

@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Our half of a connection: what protocol it speaks, and how long it may take over it. libh2o owns
+ * the socket and closes it; our record hangs on the socket's close hook and goes with it. Times are
+ * looked at by a sweep instead of a timer for each: libh2o's one request timeout for idling, head
+ * and body together cannot tell an idle browser from a slow attacker. The one safe way to end a
+ * connection from outside libh2o's callbacks is shutdown(2): libh2o then reads its end and closes.
+ */
+#include "http/internal.h"
+
+#include "base/check.h"
+#include "http/head.h"
+
+#include <arpa/inet.h>
+#include <h2o/http1.h>
+#include <h2o/http2.h>
+#include <linux/tcp.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+	CONNECTION_MAGIC = 0x434f4e4e,
+	USER_TIMEOUT_MS = 30000, /* for a peer that acknowledges nothing */
+	STALL_BYTES_MIN = 1 << 10, /* that must move within stall_timeout_us */
+	CLOSING_GRACE_US = 1000000, /* for the first request of a new connection while closing */
+};
+
+static void on_closed(void *arg);
+static void on_tls(h2o_socket_t *socket, const char *error);
+static void on_sniff(h2o_socket_t *socket, const char *error);
+static void begin_http1(struct connection *c);
+static void begin_http2(struct connection *c);
+static void name_peer(struct connection *c);
+static void set_phase(struct connection *c, enum connection_phase phase, int64_t now_us);
+static enum connection_phase phase_of(const struct connection *c);
+static enum connection_phase phase_of_input(const struct connection *c);
+static bool is_stalled(struct connection *c, int64_t now_us);
+static uint64_t bytes_moved(const struct connection *c);
+static void drop(struct connection *c, enum cut why);
+static void close_if_idle(struct connection *c, int64_t now_us);
+
+void connection_accept(struct listener *l, h2o_socket_t *socket)
+{
+	struct server_worker *w = l->worker;
+	struct connection *c = calloc(1, sizeof *c);
+	const int timeout_ms = USER_TIMEOUT_MS;
+
+	CHECK(c != NULL);
+	c->magic = CONNECTION_MAGIC;
+	c->listener = l;
+	c->socket = socket;
+	c->linger_fd = -1;
+	c->accepted_at = *h2o_get_timestamp(&w->h2o, NULL, NULL);
+	c->phase_us = loop_now_us(w->loop);
+	name_peer(c);
+	socket->on_close.cb = on_closed;
+	socket->on_close.data = c;
+	list_append(&w->connections, &c->link);
+	if (l->site->admin)
+		w->admin_connection_count++;
+	else
+		w->connection_count++;
+	(void)setsockopt(h2o_socket_get_fd(socket), IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms,
+		sizeof timeout_ms);
+	if (l->tls) {
+		c->state = CONNECTION_TLS;
+		h2o_socket_ssl_handshake(socket, w->server->tls, NULL, on_tls);
+	} else {
+		c->state = CONNECTION_SNIFF;
+		h2o_socket_read_start(socket, on_sniff);
+	}
+}
+
+struct connection *connection_of(const h2o_req_t *req)
+{
+	struct connection *c = req->conn->callbacks->get_socket(req->conn)->on_close.data;
+
+	CHECK_MAGIC(c, CONNECTION_MAGIC);
+	return c;
+}
+
+static void on_closed(void *arg)
+{
+	struct connection *c = arg;
+	struct server_worker *w = c->listener->worker;
+
+	CHECK_MAGIC(c, CONNECTION_MAGIC);
+	CHECK(c->exchanges == 0);
+	if (c->linger_fd >= 0)
+		linger_start(w, c->linger_fd);
+	list_remove(&c->link);
+	if (c->listener->site->admin)
+		w->admin_connection_count--;
+	else
+		w->connection_count--;
+	c->magic = 0;
+	free(c);
+}
+
+static void on_tls(h2o_socket_t *socket, const char *error)
+{
+	struct connection *c = socket->on_close.data;
+	h2o_iovec_t protocol;
+
+	if (error != NULL) {
+		h2o_socket_close(socket);
+		return;
+	}
+	protocol = h2o_socket_ssl_get_selected_protocol(socket);
+	if (h2o_memis(protocol.base, protocol.len, H2O_STRLIT("h2")))
+		begin_http2(c);
+	else
+		begin_http1(c);
+}
+
+/* HTTP/2 with prior knowledge begins with a preface that no HTTP/1 request can begin with. */
+static void on_sniff(h2o_socket_t *socket, const char *error)
+{
+	static const struct str preface = {"PRI * HTTP/2.0", 14};
+	struct connection *c = socket->on_close.data;
+	const h2o_buffer_t *input = socket->input;
+	const size_t seen = input->size < preface.len ? input->size : preface.len;
+
+	if (error != NULL) {
+		h2o_socket_close(socket);
+		return;
+	}
+	if (seen == 0)
+		return;
+	if (memcmp(input->bytes, preface.at, seen) != 0) {
+		h2o_socket_read_stop(socket);
+		begin_http1(c);
+	} else if (seen == preface.len) {
+		h2o_socket_read_stop(socket);
+		begin_http2(c);
+	}
+}
+
+/* May close the connection. */
+static void begin_http1(struct connection *c)
+{
+	c->state = CONNECTION_HTTP1;
+	h2o_http1_accept(&c->listener->accept, c->socket, c->accepted_at);
+}
+
+/* May close the connection. Whatever was read already is held back until libh2o has set itself up:
+ * it would be eaten inside h2o_http2_accept, before anyone could look at the frames. */
+static void begin_http2(struct connection *c)
+{
+	h2o_socket_t *socket = c->socket;
+	h2o_buffer_t *held = socket->input;
+
+	c->state = CONNECTION_HTTP2;
+	h2o_buffer_init(&socket->input, &h2o_socket_buffer_prototype);
+	h2o_http2_accept(&c->listener->accept, socket, c->accepted_at);
+	h2o_buffer_dispose(&socket->input);
+	socket->input = held;
+	if (held->size > 0)
+		socket->_cb.read(socket, NULL);
+}
+
+void connection_will_linger(struct connection *c)
+{
+	if (c->state == CONNECTION_HTTP1 && c->linger_fd < 0)
+		c->linger_fd = dup(h2o_socket_get_fd(c->socket));
+}
+
+void connection_cut(struct connection *c)
+{
+	(void)shutdown(h2o_socket_get_fd(c->socket), SHUT_RDWR);
+}
+
+static void name_peer(struct connection *c)
+{
+	struct sockaddr_storage address;
+	socklen_t len = sizeof address;
+
+	if (getpeername(h2o_socket_get_fd(c->socket), (struct sockaddr *)&address, &len) != 0)
+		return;
+	if (address.ss_family == AF_INET)
+		inet_ntop(AF_INET, &((struct sockaddr_in *)(void *)&address)->sin_addr, c->peer,
+			sizeof c->peer);
+	else if (address.ss_family == AF_INET6)
+		inet_ntop(AF_INET6, &((struct sockaddr_in6 *)(void *)&address)->sin6_addr, c->peer,
+			sizeof c->peer);
+}
+
+/* ---- times ---- */
+
+void connection_sweep(struct connection *c, int64_t now_us)
+{
+	const struct server_config *config = &c->listener->site->server->config;
+
+	set_phase(c, phase_of(c), now_us);
+	switch (c->phase) {
+	case PHASE_IDLE:
+		if (now_us - c->phase_us > config->idle_timeout_us)
+			drop(c, CUT_IDLE);
+		else if (c->listener->worker->closing)
+			close_if_idle(c, now_us);
+		break;
+	case PHASE_HEAD:
+		if (now_us - c->phase_us > config->head_timeout_us ||
+			c->socket->input->size > HEAD_BYTES_MAX)
+			drop(c, CUT_HEAD);
+		break;
+	case PHASE_BODY:
+	case PHASE_SENDING:
+		if (is_stalled(c, now_us))
+			drop(c, CUT_STALL);
+		break;
+	case PHASE_RUNNING: /* its task has a deadline */
+		break;
+	}
+}
+
+/* One that came round to the same phase by a request between two sweeps starts anew. */
+static void set_phase(struct connection *c, enum connection_phase phase, int64_t now_us)
+{
+	if (phase == c->phase && c->requests == c->phase_requests)
+		return;
+	c->phase = phase;
+	c->phase_requests = c->requests;
+	c->phase_us = now_us;
+	c->moved = 0;
+}
+
+static enum connection_phase phase_of(const struct connection *c)
+{
+	switch (c->state) {
+	case CONNECTION_TLS:
+		return PHASE_HEAD;
+	case CONNECTION_SNIFF:
+		return c->socket->input->size > 0 ? PHASE_HEAD : PHASE_IDLE;
+	case CONNECTION_HTTP1:
+	case CONNECTION_HTTP2:
+		break;
+	}
+	if (c->unsent > 0)
+		return PHASE_SENDING;
+	return c->exchanges > 0 ? PHASE_RUNNING : phase_of_input(c);
+}
+
+/* libh2o itself sends GOAWAY to an idle HTTP/2 connection and closes it. */
+static enum connection_phase phase_of_input(const struct connection *c)
+{
+	const h2o_buffer_t *input = c->socket->input;
+
+	if (c->state == CONNECTION_HTTP2)
+		return input->size > 0 ? PHASE_BODY : PHASE_RUNNING;
+	if (h2o_socket_is_writing(c->socket))
+		return PHASE_SENDING;
+	if (input->size == 0)
+		return PHASE_IDLE;
+	return memmem(input->bytes, input->size, "\r\n\r\n", 4) == NULL ? PHASE_HEAD : PHASE_BODY;
+}
+
+/* Whether less than STALL_BYTES_MIN have moved in the direction that is waited for. */
+static bool is_stalled(struct connection *c, int64_t now_us)
+{
+	const uint64_t moved = bytes_moved(c);
+
+	if (c->moved == 0 || moved - c->moved >= STALL_BYTES_MIN) {
+		c->moved = moved > 0 ? moved : 1;
+		c->phase_us = now_us;
+		return false;
+	}
+	return now_us - c->phase_us > c->listener->site->server->config.stall_timeout_us;
+}
+
+/* By the kernel's count: what libh2o has handed to the socket may not have left it. */
+static uint64_t bytes_moved(const struct connection *c)
+{
+	struct tcp_info info = {0};
+	socklen_t len = sizeof info;
+
+	if (getsockopt(h2o_socket_get_fd(c->socket), IPPROTO_TCP, TCP_INFO, &info, &len) != 0)
+		return 0;
+	return c->phase == PHASE_SENDING ? info.tcpi_bytes_acked : info.tcpi_bytes_received;
+}
+
+static void drop(struct connection *c, enum cut why)
+{
+	const struct linger now = {.l_onoff = 1, .l_linger = 0};
+
+	if (why == CUT_STALL) /* what the kernel still holds for the peer goes too */
+		(void)setsockopt(
+			h2o_socket_get_fd(c->socket), SOL_SOCKET, SO_LINGER, &now, sizeof now);
+	connection_cut(c);
+}
+
+/* Only its reading side: a request that is on its way already is still read and answered. */
+static void close_if_idle(struct connection *c, int64_t now_us)
+{
+	if (c->requests == 0 && now_us - c->phase_us < CLOSING_GRACE_US)
+		return;
+	(void)shutdown(h2o_socket_get_fd(c->socket), SHUT_RD);
+}

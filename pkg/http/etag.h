@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "base/str.h"
+
+/* Whether the value of If-Match or If-None-Match ("*" or a list of entity tags, RFC 9110 8.8.3)
+ * names that tag, which is without quotes. Weakly: W/ is not looked at. A list that is malformed
+ * names nothing from the defect on. */
+bool etag_list_has(struct str list, struct str etag);

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* What the files of this package know of each other: the process' server, a loop's worker, its
+ * connections, and the exchange of one request for one reply. */
+
+#include "http/route_table.h"
+#include "http/server.h"
+
+#include <h2o.h>
+#include <netinet/in.h>
+
+/* What a port serves: the public routes, or the admin ones. */
+struct site {
+	const struct server *server;
+	struct route_table *routes;
+	struct route fallback; /* handler NULL: none */
+	bool admin;
+	h2o_hostconf_t *hosts[2];
+};
+
+struct server {
+	struct server_config config;
+	h2o_globalconf_t h2o;
+	struct site site;
+	struct site admin;
+	SSL_CTX *tls; /* NULL: no TLS port */
+	unsigned deadline_ms_max; /* of all routes: a task starts with it, its route shortens it */
+};
+
+struct listener {
+	h2o_socket_t *socket;
+	struct server_worker *worker;
+	struct site *site;
+	bool tls;
+	h2o_accept_ctx_t accept;
+};
+
+enum { LISTENERS_MAX = 3 };
+
+struct server_worker {
+	h2o_context_t h2o; /* first: libh2o hands it back */
+	struct server *server;
+	struct loop *loop;
+	struct listener listeners[LISTENERS_MAX];
+	size_t listener_count;
+	struct list connections;
+	size_t connection_count;
+	size_t admin_connection_count;
+	struct list spare; /* of exchanges, not in use */
+	size_t spare_count;
+	size_t exchange_count;
+	size_t public_exchange_count;
+	struct lingering *lingering;
+	struct loop_timer sweep;
+	struct loop_timer resume; /* set while accepting is paused */
+	int64_t accepted_us; /* the last connection */
+	bool announced;
+	bool closing;
+};
+
+/* ---- connection.c ---- */
+
+enum connection_state { CONNECTION_TLS, CONNECTION_SNIFF, CONNECTION_HTTP1, CONNECTION_HTTP2 };
+
+/* What a connection is doing as far as its times go; worked out anew by each sweep. */
+enum connection_phase { PHASE_IDLE, PHASE_HEAD, PHASE_BODY, PHASE_RUNNING, PHASE_SENDING };
+
+/* Ours beside libh2o's own: from accept to close, found as socket->on_close.data. */
+struct connection {
+	uint32_t magic;
+	enum connection_state state;
+	struct list link;
+	struct listener *listener;
+	h2o_socket_t *socket;
+	struct timeval accepted_at;
+	size_t exchanges; /* not yet answered whole */
+	size_t unsent; /* of those, whose bytes libh2o still holds */
+	uint64_t requests; /* so far */
+	/* the sweep's */
+	enum connection_phase phase;
+	int64_t phase_us; /* since when */
+	uint64_t phase_requests; /* `requests` then */
+	uint64_t moved; /* bytes at the last progress */
+	int linger_fd; /* -1: none */
+	char peer[INET6_ADDRSTRLEN];
+};
+
+void connection_accept(struct listener *l, h2o_socket_t *socket);
+struct connection *connection_of(const h2o_req_t *req);
+
+/* The connection will be closed with input unread: keeps a copy of its descriptor to take that in
+ * for a while, or the peer would get a reset instead of our answer. */
+void connection_will_linger(struct connection *c);
+
+/* Closes what has used up its time; as part of closing, what is idle. */
+void connection_sweep(struct connection *c, int64_t now_us);
+
+/* Cuts it off from outside libh2o's callbacks: libh2o closes it when it looks next. */
+void connection_cut(struct connection *c);
+
+/* ---- linger.c ---- */
+
+void linger_start(struct server_worker *w, int fd);
+void linger_sweep(struct server_worker *w, int64_t now_us);
+void linger_end(struct server_worker *w);
+
+/* ---- exchange.c ---- */
+
+/* One request and its reply. It ends when both its task and libh2o's request are gone, whichever
+ * is later; until then the other side's pointer may be NULL. */
+struct exchange {
+	uint32_t magic;
+	struct list link; /* in worker.spare */
+	struct server_worker *worker;
+	const struct site *site;
+	struct connection *connection; /* NULL once req is */
+	h2o_req_t *req; /* NULL once libh2o has disposed of it */
+	struct task *task; /* NULL before it starts and after it has ended */
+	struct arena *arena; /* counted for req */
+	h2o_generator_t generator; /* how libh2o asks for more */
+	struct request request;
+	struct reply reply;
+	enum fault fault;
+	struct str detail;
+	struct str traceparent;
+	bool close; /* HTTP/1: the connection ends with this reply */
+	bool sending; /* counted in connection.unsent */
+	int status; /* sent; 0: none yet */
+	unsigned waits; /* of the task, when fault injection asked for them */
+	bool tells_waits;
+	size_t bytes_sent;
+	int64_t started_us;
+	/* of a reply that is a stream */
+	struct loop_hook piece_hook;
+	struct str piece;
+	enum stream_state piece_state;
+	bool piece_given;
+	int64_t streamed;
+	bool began;
+};
+
+/* libh2o's handler: starts a task for the request. */
+int exchange_on_request(h2o_handler_t *handler, h2o_req_t *req);
+struct site_handler {
+	h2o_handler_t super;
+	const struct site *site;
+};
+
+void exchange_free_spare(struct server_worker *w);
+
+/* ---- receive.c ---- */
+
+/* Copies the request into the task's arena, checks it and finds its route; on the loop. */
+enum fault exchange_receive(struct exchange *e, struct task *t) MUST_CHECK;
+
+/* ---- respond.c ---- */
+
+/* Sends the reply, or the fault as a problem document. e->req is there; s is the task's. */
+void exchange_respond(struct exchange *e, struct scope *s);
+
+/* libh2o's filter: makes problem documents of the errors that it answers itself. */
+void respond_setup_filter(h2o_filter_t *filter, h2o_req_t *req, h2o_ostream_t **slot);
+struct site_filter {
+	h2o_filter_t super;
+	const struct site *site;
+};
+
+/* Status, headers and X-… of a reply into libh2o's; `length` -1 when not known. */
+void respond_head(struct exchange *e, int64_t length);
+
+/* ---- send_stream.c ---- */
+
+void stream_begin(struct exchange *e);
+void stream_proceed(struct exchange *e);
+void stream_end(struct exchange *e); /* closes it; harmless without one */
+
+enum cut { CUT_HEAD, CUT_IDLE, CUT_STALL };
+
+/* ---- account.c ---- */
+
+void account_end(const struct exchange *e);
+void account_library_reply(const h2o_req_t *req, enum fault fault);

@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A loop thread's share of the server: listeners of its own on the shared ports (the kernel spreads
+ * connections over them), its connections, and the sweep that looks after their times. */
+#include "http/internal.h"
+
+#include "base/check.h"
+#include "base/clock.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+	ACCEPTS_A_TURN = 64,
+	BACKLOG = 4096, /* the kernel has its own bound below */
+	PAUSE_US = 100000, /* of accepting when no descriptor is left */
+	SWEEP_MAX_US = 1000000,
+	SWEEP_MIN_US = 10000,
+	FREE_WAITS_MAX = 1000, /* turns of 10 ms: longer than a shield */
+};
+
+static bool listen_all(struct server_worker *w, struct str *error);
+static bool listen_on(
+	struct server_worker *w, struct site *site, uint16_t port, bool tls, struct str *error);
+static int bind_to(struct str address, uint16_t port);
+static void on_acceptable(h2o_socket_t *socket, const char *error);
+static bool accept_one(struct listener *l);
+static void pause_accepting(struct server_worker *w);
+static void on_resume(struct loop_timer *timer);
+static void on_sweep(struct loop_timer *timer);
+static int64_t sweep_period_us(const struct server_config *config);
+static void send_goaway(struct server_worker *w);
+static void close_listeners(struct server_worker *w);
+
+struct server_worker *server_worker_new(struct server *s, struct loop *l, struct str *error)
+{
+	struct server_worker *w = calloc(1, sizeof *w);
+
+	CHECK(w != NULL);
+	w->server = s;
+	w->loop = l;
+	list_init(&w->connections);
+	list_init(&w->spare);
+	w->sweep.fire = on_sweep;
+	w->resume.fire = on_resume;
+	h2o_context_init(&w->h2o, loop_h2o(l), &s->h2o);
+	if (!listen_all(w, error)) {
+		server_worker_free(w);
+		return NULL;
+	}
+	w->accepted_us = loop_now_us(l) - SERVER_QUIET_US;
+	loop_timer_set(l, &w->sweep, loop_now_us(l) + sweep_period_us(&s->config));
+	return w;
+}
+
+void server_worker_free(struct server_worker *w)
+{
+	close_listeners(w);
+	loop_timer_clear(w->loop, &w->resume);
+	loop_timer_clear(w->loop, &w->sweep);
+	for (unsigned turns = 0; !list_is_empty(&w->connections) || w->exchange_count > 0;
+		turns++) {
+		CHECK(turns < FREE_WAITS_MAX);
+		for (struct list *at = w->connections.next; at != &w->connections; at = at->next)
+			connection_cut(CONTAINER_OF(at, struct connection, link));
+		loop_turn(w->loop, 10);
+	}
+	linger_end(w);
+	exchange_free_spare(w);
+	h2o_timeout_unlink(&w->h2o.http2._graceful_shutdown_timeout);
+	h2o_context_dispose(&w->h2o);
+	free(w);
+}
+
+size_t server_worker_connections(const struct server_worker *w)
+{
+	return w->connection_count;
+}
+
+/* ---- listening ---- */
+
+static bool listen_all(struct server_worker *w, struct str *error)
+{
+	struct server *s = w->server;
+
+	return listen_on(w, &s->site, s->config.port, false, error) &&
+	       listen_on(w, &s->site, s->config.tls_port, true, error) &&
+	       listen_on(w, &s->admin, s->config.admin_port, false, error);
+}
+
+static bool listen_on(
+	struct server_worker *w, struct site *site, uint16_t port, bool tls, struct str *error)
+{
+	static _Thread_local char sentence[160];
+	struct listener *l = &w->listeners[w->listener_count];
+	int fd;
+
+	if (port == 0)
+		return true;
+	fd = bind_to(w->server->config.address, port);
+	if (fd < 0) {
+		snprintf(sentence, sizeof sentence, "cannot listen on %.*s port %u: %s",
+			STR_ARG(w->server->config.address), port, strerror(errno));
+		*error = str_from(sentence);
+		return false;
+	}
+	*l = (struct listener){.worker = w, .site = site, .tls = tls};
+	l->accept = (h2o_accept_ctx_t){.ctx = &w->h2o, .hosts = site->hosts};
+	l->socket = h2o_evloop_socket_create(loop_h2o(w->loop), fd, H2O_SOCKET_FLAG_DONT_READ);
+	l->socket->data = l;
+	h2o_socket_read_start(l->socket, on_acceptable);
+	w->listener_count++;
+	return true;
+}
+
+/* -1 with errno. */
+static int bind_to(struct str address, uint16_t port)
+{
+	struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(port)};
+	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
+	const int on = 1;
+	char text[INET6_ADDRSTRLEN];
+	bool is_v4;
+	int fd, saved;
+
+	snprintf(text, sizeof text, "%.*s", STR_ARG(address));
+	is_v4 = inet_pton(AF_INET, text, &v4.sin_addr) == 1;
+	if (!is_v4 && inet_pton(AF_INET6, text, &v6.sin6_addr) != 1) {
+		errno = EINVAL;
+		return -1;
+	}
+	fd = socket(is_v4 ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -1;
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&
+		setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) == 0 &&
+		bind(fd, is_v4 ? (struct sockaddr *)&v4 : (struct sockaddr *)&v6,
+			is_v4 ? sizeof v4 : sizeof v6) == 0 &&
+		listen(fd, BACKLOG) == 0)
+		return fd;
+	saved = errno;
+	close(fd);
+	errno = saved;
+	return -1;
+}
+
+/* ---- accepting ---- */
+
+static void on_acceptable(h2o_socket_t *socket, const char *error)
+{
+	struct listener *l = socket->data;
+
+	if (error != NULL)
+		return;
+	for (unsigned i = 0; i < ACCEPTS_A_TURN; i++)
+		if (!accept_one(l))
+			return;
+}
+
+static bool accept_one(struct listener *l)
+{
+	struct server_worker *w = l->worker;
+	const size_t max = l->site->admin ? 0 : w->server->config.connections_max;
+	h2o_socket_t *socket = h2o_evloop_socket_accept(l->socket);
+
+	if (socket == NULL) {
+		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+			pause_accepting(w);
+		return false;
+	}
+	if (max > 0 && w->connection_count >= max) {
+		h2o_socket_close(socket);
+		return true;
+	}
+	if (!l->site->admin)
+		w->accepted_us = loop_now_us(w->loop);
+	connection_accept(l, socket);
+	return true;
+}
+
+/* A listener stays readable while nothing can be accepted: watching on would spin the loop. */
+static void pause_accepting(struct server_worker *w)
+{
+	for (size_t i = 0; i < w->listener_count; i++)
+		h2o_socket_read_stop(w->listeners[i].socket);
+	loop_timer_set(w->loop, &w->resume, loop_now_us(w->loop) + PAUSE_US);
+}
+
+static void on_resume(struct loop_timer *timer)
+{
+	struct server_worker *w = CONTAINER_OF(timer, struct server_worker, resume);
+
+	for (size_t i = 0; i < w->listener_count; i++)
+		h2o_socket_read_start(w->listeners[i].socket, on_acceptable);
+}
+
+/* ---- the sweep ---- */
+
+static void on_sweep(struct loop_timer *timer)
+{
+	struct server_worker *w = CONTAINER_OF(timer, struct server_worker, sweep);
+	const int64_t now_us = loop_now_us(w->loop);
+
+	for (struct list *at = w->connections.next, *next; at != &w->connections; at = next) {
+		next = at->next;
+		connection_sweep(CONTAINER_OF(at, struct connection, link), now_us);
+	}
+	linger_sweep(w, now_us);
+	if (w->closing) {
+		send_goaway(w);
+		if (now_us - w->accepted_us >= SERVER_QUIET_US)
+			close_listeners(w);
+	}
+	loop_timer_set(w->loop, timer, now_us + sweep_period_us(&w->server->config));
+}
+
+/* Once a second, or often enough for times that are shorter. */
+static int64_t sweep_period_us(const struct server_config *config)
+{
+	int64_t least_us = config->head_timeout_us;
+
+	if (config->idle_timeout_us < least_us)
+		least_us = config->idle_timeout_us;
+	if (config->stall_timeout_us < least_us)
+		least_us = config->stall_timeout_us;
+	least_us /= 4;
+	if (least_us > SWEEP_MAX_US)
+		return SWEEP_MAX_US;
+	return least_us > SWEEP_MIN_US ? least_us : SWEEP_MIN_US;
+}
+
+/* ---- draining ---- */
+
+/* libh2o reads shutdown_requested with each HTTP/1 head; respond.c covers those running now. */
+void server_worker_announce(struct server_worker *w)
+{
+	w->announced = true;
+	w->h2o.shutdown_requested = 1;
+}
+
+void server_worker_close(struct server_worker *w)
+{
+	server_worker_announce(w);
+	w->closing = true;
+	loop_timer_set(w->loop, &w->sweep, loop_now_us(w->loop));
+}
+
+/* libh2o does this once for the connections of the moment, in two steps a second apart; those that
+ * came later need it again. */
+static void send_goaway(struct server_worker *w)
+{
+	h2o_timeout_entry_t *steps = &w->h2o.http2._graceful_shutdown_timeout;
+
+	if (h2o_timeout_is_linked(steps) || h2o_linklist_is_empty(&w->h2o.http2._conns))
+		return;
+	steps->cb = NULL;
+	h2o_context_request_shutdown(&w->h2o);
+}
+
+/* What waits in their queues is accepted first: closing a listener resets it. */
+static void close_listeners(struct server_worker *w)
+{
+	const size_t count = w->listener_count;
+
+	w->listener_count = 0;
+	loop_timer_clear(w->loop, &w->resume);
+	for (size_t i = 0; i < count; i++) {
+		struct listener *l = &w->listeners[i];
+
+		for (unsigned k = 0; k < BACKLOG && accept_one(l); k++)
+			;
+		h2o_socket_close(l->socket);
+		l->socket = NULL;
+	}
+}
