@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -56,12 +57,18 @@ enum { HEAD = (sizeof(struct chunk) + ALIGN - 1) / ALIGN * ALIGN };
 static _Thread_local struct {
 	struct chunk *free[CHUNK_CLASSES];
 	size_t bytes;
+	bool freed_at_exit;
 } spare;
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static pthread_key_t at_exit; /* for its destructor */
 
 static void *take(struct arena *a, size_t size, size_t align);
 static void *take_slow(struct arena *a, size_t size);
 static struct chunk *chunk_new(unsigned class, size_t size);
 static void chunk_free(struct chunk *c);
+static void make_key(void);
+static void free_at_exit(void *unused);
 static void out_of_memory(void);
 
 struct arena *arena_new(void)
@@ -216,10 +223,27 @@ static void chunk_free(struct chunk *c)
 		free(c);
 		return;
 	}
+	if (!spare.freed_at_exit) {
+		pthread_once(&once, make_key);
+		pthread_setspecific(at_exit, &spare);
+		spare.freed_at_exit = true;
+	}
 	c->next = spare.free[c->class];
 	spare.free[c->class] = c;
 	spare.bytes += c->size;
 	POISON((char *)c + HEAD, c->size - HEAD);
+}
+
+static void make_key(void)
+{
+	CHECK(pthread_key_create(&at_exit, free_at_exit) == 0);
+}
+
+static void free_at_exit(void *unused)
+{
+	(void)unused;
+	arena_trim();
+	spare.freed_at_exit = false; /* a later destructor may free an arena */
 }
 
 static void out_of_memory(void)

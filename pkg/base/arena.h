@@ -32,5 +32,5 @@ struct str arena_dup(struct arena *a, struct str s);
 /* Bytes taken from the system, for metrics. */
 size_t arena_size(const struct arena *a);
 
-/* Gives the thread's spare chunks back: before a thread ends. */
+/* Gives the thread's spare chunks back; the thread's end does so too. */
 void arena_trim(void);

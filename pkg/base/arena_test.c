@@ -4,6 +4,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 
+#include <pthread.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -71,6 +72,22 @@ static void a_chunk_is_used_again(void **state)
 	assert_ptr_equal(second, first);
 	arena_unref(second);
 	arena_trim();
+}
+
+static void *leave_a_spare_chunk(void *arg)
+{
+	arena_unref(arena_new());
+	return arg;
+}
+
+/* LeakSanitizer is the judge. */
+static void a_threads_spare_chunks_end_with_it(void **state)
+{
+	pthread_t thread;
+
+	(void)state;
+	assert_int_equal(pthread_create(&thread, NULL, leave_a_spare_chunk, NULL), 0);
+	pthread_join(thread, NULL);
 }
 
 static void size_counts_what_the_system_gave(void **state)
@@ -205,6 +222,7 @@ int main(void)
 		cmocka_unit_test(recycled_memory_is_zeroed_again),
 		cmocka_unit_test(the_last_count_frees),
 		cmocka_unit_test(a_chunk_is_used_again),
+		cmocka_unit_test(a_threads_spare_chunks_end_with_it),
 		cmocka_unit_test(size_counts_what_the_system_gave),
 		cmocka_unit_test(a_copy_ends_in_nul),
 		cmocka_unit_test(misuse_ends_the_process),

@@ -144,9 +144,9 @@ static void values_are_read_by_type(void **state)
 			"them"},
 	};
 
-	(void)state;
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-		set_up(NULL);
+		tear_down(state);
+		set_up(state);
 		setenv(rows[i].name, rows[i].value, 1);
 		const enum fault fault = config_load(&scope, fields, FIELDS, &settings);
 
@@ -157,9 +157,7 @@ static void values_are_read_by_type(void **state)
 			assert_str_equal(scope.errors->field, str_from(rows[i].name));
 			assert_null(scope.errors->next);
 		}
-		tear_down(NULL);
 	}
-	set_up(NULL);
 }
 
 static void numbers_reach_their_members(void **state)

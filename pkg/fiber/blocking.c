@@ -132,7 +132,6 @@ static void *run_jobs(void *arg)
 		job->fn(job->arg);
 		loop_post(job->loop, &job->message);
 	}
-	arena_trim();
 	return NULL;
 }
 

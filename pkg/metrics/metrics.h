@@ -61,7 +61,8 @@ struct histogram *histogram_get(const char *name, const char *help,
 void histogram_observe(struct histogram *h, int64_t value);
 
 /* A gauge or counter (`name` ends in _total) whose value is asked for at each scrape, on the
- * scraping thread. The same name and labels again replaces fn and arg; fn NULL takes it out. */
+ * scraping thread; fn makes no metrics. The same name and labels again replaces fn and arg; fn NULL
+ * takes the series out, and after that fn is not running. */
 void metric_callback(const char *name, const char *help, const struct metric_label *labels,
 	int64_t (*fn)(void *arg), void *arg);
 
