@@ -5,15 +5,17 @@
 #include "fiber/task.h"
 
 /* PostgreSQL from fibers: a thread's pools of connections on libpq's pipeline mode. Statements are
- * prepared by name on each connection; all values travel in binary. */
+ * prepared by name on each connection; all values travel in binary. Each connection's session is
+ * set up for its class (read-only, time limits), so a pooler between us and the server must keep
+ * sessions apart. */
 
-/* Which of a thread's three pools runs a statement. A write never travels on a read connection. */
+/* Which of a thread's three pools runs a statement. A write never travels on a read connection. The
+ * server ends a statement after 2 s (PG_READ) or 5 s, a wait for a lock after 2 s, and a session
+ * whose transaction idles for 10 s. */
 enum pg_class {
-	PG_READ, /* pipelined: one Sync a loop turn for all of them; short statement_timeout; must
-	            not write */
-	PG_SLOW, /* as PG_READ on connections of its own: searches and lists */
-	PG_WRITE, /* a connection to itself for the statement and its Sync; or inside a transaction
-	           */
+	PG_READ, /* pipelined: one Sync a loop turn for all of them; must not write */
+	PG_SLOW, /* searches and lists: one at a time on connections of their own; must not write */
+	PG_WRITE, /* a connection to itself for the statement and its Sync */
 };
 
 struct pg_statement {
@@ -39,13 +41,14 @@ struct pg_schema {
 	const char *migration_newest; /* "00003": the schema this program needs at least */
 };
 
+/* Texts are borrowed for the life of the pools. */
 struct pg_config {
-	struct str url; /* libpq URL or DSN; read anew at each connect when url_file is given */
-	const char *url_file;
-	unsigned read_connections; /* a thread */
+	struct str url; /* libpq URL or DSN; host names are looked up off the loop */
+	const char *url_file; /* the URL stands in this file, read anew at each connect; or NULL */
+	unsigned read_connections; /* a thread; a class with none uses those of the writes */
 	unsigned slow_connections;
-	unsigned write_connections;
-	unsigned queue_max; /* statements waiting a pool; more: FAULT_OVERLOADED */
+	unsigned write_connections; /* at least 1 */
+	unsigned queue_max; /* waiting for a connection, a pool; more: FAULT_OVERLOADED */
 	const char *application_name;
 };
 
@@ -79,6 +82,7 @@ struct pg_value pg_text(
 struct pg_value pg_bytes(struct str bytes); /* bytea */
 struct pg_value pg_int64(int64_t value); /* bigint */
 struct pg_value pg_int32(int32_t value); /* integer */
+struct pg_value pg_double(double value); /* double precision */
 struct pg_value pg_bool(bool value);
 struct pg_value pg_uuid(const struct uuid *id); /* nil is null */
 struct pg_value pg_time(int64_t wall_us); /* timestamptz; 0 is null */
@@ -122,37 +126,45 @@ double pg_take_double(struct pg_row *row); /* real, double precision */
 bool pg_take_bool(struct pg_row *row);
 struct uuid pg_take_uuid(struct pg_row *row);
 int64_t pg_take_time(struct pg_row *row); /* microseconds since 1970 */
-struct texts pg_take_texts(struct scope *s, struct pg_row *row);
+struct texts pg_take_texts(struct scope *s, struct pg_row *row); /* null elements: STR_NONE */
+struct uuids pg_take_uuids(struct scope *s, struct pg_row *row);
 bool pg_next_is_null(const struct pg_row *row);
 
 /* ---- statements outside a transaction ---- */
 
-/* Runs one statement by its class. Faults: what a constraint means; FAULT_UNAVAILABLE (no
- * connection, 53300, 57P0x, 55P03, 57014), FAULT_OVERLOADED, FAULT_DEADLINE, FAULT_CANCELED;
- * FAULT_UNKNOWN when a write was sent and its answer was lost. 40001 and 40P01 are retried here, at
+/* Runs one statement by its class; a class of writes is durable when it returns OK. Faults: what a
+ * constraint means; FAULT_UNAVAILABLE (no connection, 53300, 57P0x, 55P03, 57014);
+ * FAULT_OVERLOADED (the queue is full, or half of the task's time went by in it); FAULT_DEADLINE,
+ * FAULT_CANCELED; FAULT_UNKNOWN when a write was sent and its answer did not come, for whatever
+ * reason; FAULT_INTERNAL for any other error, which is logged. 40001 and 40P01 are retried here, at
  * most PG_RERUNS_MAX times. `rows` may be NULL. Suspends. */
 enum { PG_RERUNS_MAX = 3 };
 enum fault pg_query(struct task *t, const struct pg_statement *statement,
 	const struct pg_value *values, size_t count, struct pg_rows *rows) MUST_CHECK;
 
-/* As pg_query, for exactly one row: FAULT_NOT_FOUND when there is none. */
+/* As pg_query, for at most one row: FAULT_NOT_FOUND, without a detail, when there is none. */
 enum fault pg_query_row(struct task *t, const struct pg_statement *statement,
 	const struct pg_value *values, size_t count, struct pg_row *row) MUST_CHECK;
 
 /* ---- transactions ---- */
 
 /* A transaction on a connection of its own, READ COMMITTED. Rolled back at the scope's end unless
- * committed (the driver finishes the rollback by itself). A task holds at most one. */
+ * committed (the driver finishes the rollback by itself). A task holds at most one. After its first
+ * fault every further call, pg_commit too, does nothing but return that fault. */
 struct pg_tx;
 
 /* Waits for a connection at most half of what remains of the task's time. Suspends. */
 enum fault pg_begin(struct task *t, struct pg_tx **tx) MUST_CHECK;
+
+/* A statement of any class. Faults as pg_query's, but never FAULT_UNKNOWN. Suspends. */
 enum fault pg_tx_query(struct task *t, struct pg_tx *tx, const struct pg_statement *statement,
 	const struct pg_value *values, size_t count, struct pg_rows *rows) MUST_CHECK;
 
-/* OK: it is durable. FAULT_UNKNOWN: the connection was lost while committing. Any other: it was
- * rolled back. Shielded. Suspends. */
+/* OK: it is durable. FAULT_UNKNOWN: the answer did not come. Any other: it was rolled back.
+ * Shielded. Clears *tx. Suspends. */
 enum fault pg_commit(struct task *t, struct pg_tx **tx) MUST_CHECK;
+
+/* Does not wait. Clears *tx; NULL is allowed. */
 void pg_rollback(struct pg_tx **tx);
 
 /* Runs work(t, tx, arg) in a transaction and commits it; the whole is run again at most
