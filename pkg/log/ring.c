@@ -9,7 +9,7 @@ static size_t min_size(size_t a, size_t b)
 	return a < b ? a : b;
 }
 
-bool ring_put(struct ring *r, struct str s)
+size_t ring_put(struct ring *r, struct str s)
 {
 	const size_t written = atomic_load_explicit(&r->written, memory_order_relaxed);
 	const size_t read = atomic_load_explicit(&r->read, memory_order_acquire);
@@ -17,20 +17,23 @@ bool ring_put(struct ring *r, struct str s)
 	const size_t first = min_size(s.len, RING_BYTES - at);
 
 	if (s.len > RING_BYTES - (written - read))
-		return false;
+		return 0;
 	memcpy(r->bytes + at, s.at, first);
 	memcpy(r->bytes, s.at + first, s.len - first);
 	atomic_store(&r->written, written + s.len);
-	return true;
+	return written + s.len - read;
 }
 
-struct str ring_peek(struct ring *r)
+size_t ring_peek(struct ring *r, struct str pieces[2])
 {
 	const size_t written = atomic_load(&r->written);
 	const size_t read = atomic_load_explicit(&r->read, memory_order_relaxed);
 	const size_t at = read % RING_BYTES;
+	const size_t first = min_size(written - read, RING_BYTES - at);
 
-	return str_of(r->bytes + at, min_size(written - read, RING_BYTES - at));
+	pieces[0] = str_of(r->bytes + at, first);
+	pieces[1] = str_of(r->bytes, written - read - first);
+	return written - read;
 }
 
 void ring_drop(struct ring *r, size_t count)

@@ -15,9 +15,10 @@ struct ring {
 	_Alignas(64) char bytes[RING_BYTES];
 };
 
-/* All of s or, when there is no room, nothing. */
-bool ring_put(struct ring *r, struct str s);
+/* All of s or, when there is no room, nothing. Returns how much lies there then, 0 for no room. */
+size_t ring_put(struct ring *r, struct str s);
 
-/* What lies there in one piece; empty when there is nothing. Stays until ring_drop. */
-struct str ring_peek(struct ring *r);
+/* What lies there, in two pieces (it may reach over the end of the memory), and how much: whole
+ * puts only. Stays until ring_drop. */
+size_t ring_peek(struct ring *r, struct str pieces[2]);
 void ring_drop(struct ring *r, size_t count);
