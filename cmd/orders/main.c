@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * orders: checkout, the states of orders, their history. Its data are in orders_db; the goods are
+ * held by products. */
+#include "handlers.h"
+#include "saga.h"
+#include "service/service.h"
+#include "stock.h"
+
+static struct settings {
+	int64_t order_ttl_us;
+	int64_t lease_us;
+} settings;
+
+static const struct config_field config[] = {
+	CONFIG(struct settings, order_ttl_us, DURATION, "ORDER_TTL", "30m",
+		"How long an order may stay unpaid before it expires.", .min = 1000000,
+		.max = INT64_C(86400000000)),
+	CONFIG(struct settings, lease_us, DURATION, "LEASE", "30s",
+		"How long a change under way is left to the replica that began it.", .min = 1000000,
+		.max = INT64_C(600000000)),
+};
+
+static const struct service_peer peers[] = {{.name = "products", .internal = true}};
+
+static const struct service_job jobs[] = {
+	{.name = "recover", .every_us = 1000000, .run = saga_recover},
+	{.name = "expire", .every_us = 1000000, .run = saga_expire},
+};
+
+static enum fault start(struct scope *s)
+{
+	(void)s;
+	store_set_times(settings.order_ttl_us, settings.lease_us);
+	return OK;
+}
+
+static void start_thread(struct loop *l)
+{
+	(void)l;
+	stock_use(service_peer("products"));
+}
+
+int main(int argc, char **argv)
+{
+	const struct service service = {
+		.name = "orders",
+		.summary = "Checkout, the states of orders and their history.",
+		.routes = routes,
+		.route_count = route_count,
+		.config = config,
+		.config_count = sizeof config / sizeof config[0],
+		.config_struct = &settings,
+		.schema = &store_schema,
+		.verifies_tokens = true,
+		.peers = peers,
+		.peer_count = sizeof peers / sizeof peers[0],
+		.jobs = jobs,
+		.job_count = sizeof jobs / sizeof jobs[0],
+		.start = start,
+		.start_thread = start_thread,
+	};
+
+	return service_main(argc, argv, &service);
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The service as a table. */
+#include "handlers.h"
+
+const struct route routes[] = {
+	{"POST", "/api/v1/orders", order_create, USER},
+	{"GET", "/api/v1/orders", order_list, USER},
+	{"GET", "/api/v1/orders/user/{user_id}", order_list_of_user, USER},
+	{"GET", "/api/v1/users/{user_id}/orders", order_list_of_user, USER},
+	{"GET", "/api/v1/orders/{id}", order_read, USER},
+	{"GET", "/api/v1/orders/{id}/history", order_history, USER},
+	{"POST", "/api/v1/orders/{id}/cancel", order_cancel, USER},
+	{"DELETE", "/api/v1/orders/{id}", order_cancel, USER},
+	{"PUT", "/api/v1/orders/{id}/status", order_change_status, SUPPORT | ADMIN},
+	{"PATCH", "/api/v1/orders/{id}/status", order_change_status, SUPPORT | ADMIN},
+	{"PUT", "/api/v1/orders/{id}", order_change_status, SUPPORT | ADMIN}, /* older clients */
+	{"POST", "/api/v1/orders/{id}/pay", order_pay, SUPPORT | ADMIN},
+};
+const size_t route_count = sizeof routes / sizeof routes[0];

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Reserve, place, pay, cancel, expire, and what happens when one of them breaks off. An order that
+ * was answered 201 exists; what was reserved for one that was not is given back. Every write is
+ * guarded by the claim's token: whoever lost the claim changes nothing and acts no further. */
+#include "saga.h"
+
+#include "base/random.h"
+#include "log/log.h"
+#include "metrics/metrics.h"
+#include "stock.h"
+
+enum {
+	CLAIMS_A_RUN = 64, /* of a job; the rest waits for the next run */
+	DELAY_FIRST_US = 500 * 1000,
+	DELAY_DOUBLINGS = 7, /* up to 64 s */
+};
+
+static enum fault reserve(struct task *t, struct order *order, bool *refused);
+static enum fault place(struct task *t, const struct claim *claim, struct order *order);
+static enum fault find_out(
+	struct task *t, const struct claim *claim, struct order *order, enum fault fault);
+static void undo(struct task *t, const struct claim *claim, bool refused);
+static enum fault go_on(struct task *t, const struct claim *claim);
+static enum fault commit(struct task *t, const struct claim *claim);
+static void leave_to_recovery(struct task *t, const struct claim *claim);
+static enum fault drain(
+	struct task *t, const char *job, enum fault (*take)(struct task *t, struct claim *claim));
+
+enum fault saga_place(struct task *t, struct order *order, struct str actor)
+{
+	struct claim claim;
+	bool refused = false;
+
+	TRY(store_begin(t, order, actor, &claim)); /* from here on the recovery can undo it */
+
+	const enum fault reserved = reserve(t, order, &refused);
+	if (reserved == OK)
+		return place(t, &claim, order);
+	undo(t, &claim, refused);
+	return reserved;
+}
+
+enum fault saga_settle(struct task *t, const struct claim *claim)
+{
+	task_shield(t);
+	const enum fault fault = go_on(t, claim);
+	if (fault != OK)
+		leave_to_recovery(t, claim);
+	task_unshield(t);
+	return fault;
+}
+
+enum fault saga_recover(struct task *t)
+{
+	static struct gauge *attention;
+	int64_t count;
+
+	const enum fault fault = drain(t, "recover", store_take_stalled);
+	TRY(store_count_attention(t, &count));
+	if (attention == NULL)
+		attention = gauge_get("orders_needing_attention",
+			"Orders whose step has failed again and again.", NULL);
+	gauge_set(attention, count);
+	return fault;
+}
+
+enum fault saga_expire(struct task *t)
+{
+	return drain(t, "expire", store_take_expired);
+}
+
+/* ---- a new order ---- */
+
+static enum fault reserve(struct task *t, struct order *order, bool *refused)
+{
+	const enum fault fault = stock_reserve(t, order, refused);
+
+	switch (fault) {
+	case OK:
+		return order_add_up(&t->scope, order);
+	case FAULT_RELEASED: /* only the recovery can have got there before us */
+	case FAULT_STALE_REVISION:
+	case FAULT_CONFLICT:
+	case FAULT_UNKNOWN: /* what may be held is given back: there will be no such order */
+		scope_forgive(&t->scope);
+		return fail(&t->scope, FAULT_UNAVAILABLE, "the goods could not be reserved");
+	default:
+		return fault;
+	}
+}
+
+static enum fault place(struct task *t, const struct claim *claim, struct order *order)
+{
+	task_shield(t);
+	enum fault fault = store_place(t, claim, order);
+	if (fault == FAULT_UNKNOWN || fault == FAULT_ORDER_BUSY)
+		fault = find_out(t, claim, order, fault);
+	else if (fault != OK)
+		undo(t, claim, false);
+	task_unshield(t);
+	return fault;
+}
+
+/* A lost answer, or no row to change: the database says what became of the order. Nothing is undone
+ * here: either it is placed, or an intent that the recovery undoes, or undone already. */
+static enum fault find_out(
+	struct task *t, const struct claim *claim, struct order *order, enum fault fault)
+{
+	const enum fault seen = store_get(t, &order->id, order);
+
+	if (seen == FAULT_NOT_FOUND && fault == FAULT_ORDER_BUSY)
+		return FAULT_UNAVAILABLE;
+	if (seen == OK || (seen == FAULT_NOT_FOUND && store_place(t, claim, order) == OK)) {
+		scope_forgive(&t->scope);
+		return OK;
+	}
+	return FAULT_UNKNOWN;
+}
+
+/* Gives back what may be held, then forgets the intent; what fails here the recovery does. */
+static void undo(struct task *t, const struct claim *claim, bool refused)
+{
+	task_shield(t);
+	if ((!refused && stock_release(t, &claim->order_id) != OK) || store_abandon(t, claim) != OK)
+		leave_to_recovery(t, claim);
+	task_unshield(t);
+}
+
+/* ---- steps ---- */
+
+static enum fault go_on(struct task *t, const struct claim *claim)
+{
+	switch (claim->step) {
+	case STEP_RESERVING:
+		TRY(stock_release(t, &claim->order_id));
+		return store_abandon(t, claim);
+	case STEP_CANCELLING:
+		TRY(status_is_unpaid(claim->status) ? stock_release(t, &claim->order_id)
+						    : stock_return(t, &claim->order_id));
+		return store_finish(t, claim);
+	case STEP_COMMITTING:
+		return commit(t, claim);
+	default:
+		return fail(&t->scope, FAULT_INTERNAL, "this program knows no step %s",
+			step_names[claim->step]);
+	}
+}
+
+static enum fault commit(struct task *t, const struct claim *claim)
+{
+	const enum fault fault = stock_commit(t, &claim->order_id);
+
+	if (fault == OK)
+		return store_finish(t, claim);
+	if (fault == FAULT_RELEASED || fault == FAULT_INSUFFICIENT_STOCK)
+		TRY(store_drop(t, claim));
+	return fault;
+}
+
+/* Later and later, so that what is down can come back; nothing happens to a step that is over. */
+static void leave_to_recovery(struct task *t, const struct claim *claim)
+{
+	const int doublings = claim->attempts < DELAY_DOUBLINGS ? claim->attempts : DELAY_DOUBLINGS;
+	const int64_t delay_us = (int64_t)DELAY_FIRST_US << doublings;
+	const int64_t jitter_us = (int64_t)random_below((uint64_t)delay_us / 2);
+
+	if (store_postpone(t, claim, delay_us / 2 + jitter_us) != OK)
+		return; /* the lease ends by itself */
+}
+
+/* ---- jobs ---- */
+
+/* Stops early when what it needs is away: trying the next one would only wait as long again. */
+static enum fault drain(
+	struct task *t, const char *job, enum fault (*take)(struct task *t, struct claim *claim))
+{
+	char id[UUID_TEXT_LEN + 1];
+	struct claim claim;
+
+	t->actor = STR("system");
+	for (int i = 0; i < CLAIMS_A_RUN; i++) {
+		enum fault fault = take(t, &claim);
+		if (fault == FAULT_NOT_FOUND) {
+			scope_forgive(&t->scope);
+			return OK;
+		}
+		TRY(fault);
+		fault = saga_settle(t, &claim);
+		log_line(fault == OK ? LEVEL_INFO : LEVEL_WARN, "order taken up",
+			LOG_TEXT("job", job), LOG_STR("order_id", uuid_format(&claim.order_id, id)),
+			LOG_STR("step", step_name(claim.step)),
+			LOG_STR("goal", status_name(claim.goal)),
+			LOG_INT("attempts", claim.attempts), LOG_FAULT("result", fault));
+		counter_inc(counter_get("orders_taken_up_total",
+			"Orders that recovery and expiry went on with, by result.",
+			LABELS({"job", str_from(job)},
+				{"result", str_from(fault_info(fault)->code)})));
+		if (fault != FAULT_ORDER_BUSY && fault_info(fault)->retry)
+			return fault;
+		scope_forgive(&t->scope);
+	}
+	return OK;
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "store.h"
+
+/* What an order's change takes in two services. Nothing is done in products that the order's row
+ * does not announce first, so whatever breaks off is taken up from the row: by saga_recover, on any
+ * replica. All suspend. */
+
+/* Places the order: from here on it exists for ever, or, with a fault, it never will
+ * (FAULT_UNKNOWN: one of the two; the order's row decides within a lease). */
+enum fault saga_place(struct task *t, struct order *order, struct str actor) MUST_CHECK;
+
+/* Goes on with a step that was taken until its goal is reached. FAULT_RELEASED,
+ * FAULT_INSUFFICIENT_STOCK: refused for good, the order is as it was. Any other fault: the recovery
+ * goes on. */
+enum fault saga_settle(struct task *t, const struct claim *claim) MUST_CHECK;
+
+/* Jobs: take up what was left lying, and let orders expire that nobody paid. */
+enum fault saga_recover(struct task *t) MUST_CHECK;
+enum fault saga_expire(struct task *t) MUST_CHECK;

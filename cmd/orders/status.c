@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What becomes of an order that was placed: changes of its status by people. Each reads the order,
+ * decides by the table of transitions, and then changes exactly the version that it has read. */
+#include "handlers.h"
+#include "saga.h"
+
+struct change {
+	enum status to;
+	struct str note;
+	struct str tracking_number;
+};
+
+static enum fault change_order(struct task *t, const struct request *request,
+	const struct change *change, struct reply *reply);
+static enum fault may_change(struct scope *s, const struct request *request,
+	const struct order *order, enum status to, const struct transition **found);
+static enum fault check_version(
+	struct scope *s, const struct request *request, const struct order *order);
+static enum fault reply_reread(struct task *t, const struct order *order, struct reply *reply);
+
+/* PUT, PATCH /orders/{id}/status by staff. */
+enum fault order_change_status(struct task *t, const struct request *request, struct reply *reply)
+{
+	struct status_change wanted = {0};
+
+	TRY(request_json(&t->scope, request, &status_change_table, &wanted));
+	const struct change change = {
+		.to = status_wanted(&wanted),
+		.note = wanted.note,
+		.tracking_number = wanted.tracking_number,
+	};
+	if (change.tracking_number.at != NULL && change.to != STATUS_SHIPPED)
+		return fail_field(&t->scope, STR("tracking_number"), "value",
+			"goes with the status shipped only");
+	return change_order(t, request, &change, reply);
+}
+
+/* POST /orders/{id}/cancel, DELETE /orders/{id}: 200 with the order, its goods back in stock. */
+enum fault order_cancel(struct task *t, const struct request *request, struct reply *reply)
+{
+	struct cancellation wanted = {0};
+
+	if (request->body.len > 0)
+		TRY(request_json(&t->scope, request, &cancellation_table, &wanted));
+	return change_order(
+		t, request, &(struct change){.to = STATUS_CANCELLED, .note = wanted.note}, reply);
+}
+
+/* POST /orders/{id}/pay by staff: a payment that came in by other ways. */
+enum fault order_pay(struct task *t, const struct request *request, struct reply *reply)
+{
+	struct scope *s = &t->scope;
+	const struct transition *transition;
+	struct new_payment payment = {0};
+	struct order order;
+	struct claim claim;
+
+	TRY(request_json(s, request, &new_payment_table, &payment));
+	TRY(order_of_path(t, request, &order));
+	TRY(check_version(s, request, &order));
+	TRY(may_change(s, request, &order, STATUS_PAID, &transition));
+
+	TRY(store_take_payment(t, &order, caller_actor(s, &request->caller), &payment, &claim));
+	TRY(saga_settle(t, &claim));
+	return reply_reread(t, &order, reply);
+}
+
+static enum fault change_order(struct task *t, const struct request *request,
+	const struct change *change, struct reply *reply)
+{
+	struct scope *s = &t->scope;
+	const struct str actor = caller_actor(s, &request->caller);
+	const struct transition *transition;
+	struct order order;
+	struct claim claim;
+
+	TRY(order_of_path(t, request, &order));
+	TRY(check_version(s, request, &order));
+	TRY(may_change(s, request, &order, change->to, &transition));
+
+	if (transition->step == STEP_IDLE) {
+		TRY(store_change(
+			t, &order, change->to, actor, change->note, change->tracking_number));
+	} else {
+		TRY(store_take(t, &order, transition, actor, change->note, &claim));
+		TRY(saga_settle(t, &claim));
+	}
+	return reply_reread(t, &order, reply);
+}
+
+/* The state machine, then whether something else is under way. */
+static enum fault may_change(struct scope *s, const struct request *request,
+	const struct order *order, enum status to, const struct transition **found)
+{
+	const enum status from = (enum status)order->status;
+	const unsigned mover = caller_is_staff(&request->caller) ? BY_STAFF : BY_OWNER;
+
+	*found = transition_find(from, to);
+	if (*found == NULL)
+		return fail(s, FAULT_INVALID_TRANSITION, "an order that is %s cannot become %s",
+			status_names[from], status_names[to]);
+	if (((*found)->by & mover) == 0 && to != STATUS_PAID)
+		return fail(s, FAULT_FORBIDDEN, "the caller may not set the status %s",
+			status_names[to]);
+	if (!order->is_idle)
+		return fail(s, FAULT_ORDER_BUSY, "another change of this order is under way");
+	return OK;
+}
+
+static enum fault check_version(
+	struct scope *s, const struct request *request, const struct order *order)
+{
+	return request_precondition(s, request, scope_format(s, "%lld", (long long)order->version));
+}
+
+static enum fault reply_reread(struct task *t, const struct order *order, struct reply *reply)
+{
+	struct order now;
+
+	TRY(store_get(t, &order->id, &now));
+	return reply_order(reply, 200, &now);
+}

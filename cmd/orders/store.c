@@ -1,0 +1,629 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The service's SQL. A write is one statement, so that it is one round trip and all or nothing;
+ * what it changes is guarded by what its caller has read (version) or taken (lease_token), so that
+ * whoever comes too late changes nothing. Leases and expiries are compared with the database's
+ * clock alone. */
+#include "store.h"
+
+#include "base/check.h"
+
+/* ---- a new order ---- */
+
+static const struct pg_statement orders_begin = {"orders_begin", PG_WRITE,
+	"INSERT INTO orders (id, user_id, currency, shipping_address, metadata, step_goal,\n"
+	"	step_actor, expires_at, lease_until)\n"
+	"VALUES ($1, $2, $3, $4::text::json, $5::text::json, 'pending', $6,\n"
+	"	now() + $7::bigint * interval '1 microsecond',\n"
+	"	now() + $8::bigint * interval '1 microsecond')\n"
+	"RETURNING lease_token"};
+
+static const struct pg_statement orders_place = {"orders_place", PG_WRITE,
+	"WITH placed AS (\n"
+	"	UPDATE orders\n"
+	"	SET status = 'pending', version = 1, subtotal_minor = $3, shipping_minor = $4,\n"
+	"		tax_minor = $5, total_minor = $6, updated_at = now(), step = 'idle',\n"
+	"		step_goal = NULL, step_actor = NULL, lease_until = NULL, attempts = 0,\n"
+	"		needs_attention = false\n"
+	"	WHERE id = $1 AND lease_token = $2 AND status = 'reserving'\n"
+	"	RETURNING id, version, created_at, updated_at, expires_at),\n"
+	"lines AS (\n"
+	"	INSERT INTO order_items\n"
+	"		(id, order_id, product_id, seller_id, name, unit_price_minor, quantity)\n"
+	"	SELECT l.id, p.id, l.product_id, l.seller_id, l.name, l.unit_price_minor,\n"
+	"		l.quantity\n"
+	"	FROM placed p, unnest($8::uuid[], $9::uuid[], $10::uuid[], $11::text[],\n"
+	"		$12::bigint[], $13::integer[]) AS l\n"
+	"		(id, product_id, seller_id, name, unit_price_minor, quantity)),\n"
+	"event AS (\n"
+	"	INSERT INTO order_history (order_id, version, to_status, actor)\n"
+	"	SELECT id, version, 'pending', $7 FROM placed)\n"
+	"SELECT version, created_at, updated_at, expires_at FROM placed"};
+
+static const struct pg_statement orders_abandon = {"orders_abandon", PG_WRITE,
+	"DELETE FROM orders WHERE id = $1 AND lease_token = $2 AND status = 'reserving'"};
+
+/* ---- changes ---- */
+
+static const struct pg_statement orders_change = {"orders_change", PG_WRITE,
+	"WITH changed AS (\n"
+	"	UPDATE orders\n"
+	"	SET status = $4, version = version + 1, updated_at = now(),\n"
+	"		tracking_number = coalesce($7, tracking_number)\n"
+	"	WHERE id = $1 AND version = $2 AND status = $3 AND step = 'idle'\n"
+	"	RETURNING id, version)\n"
+	"INSERT INTO order_history (order_id, version, from_status, to_status, actor, note)\n"
+	"SELECT id, version, $3, $4, $5, $6 FROM changed"};
+
+static const struct pg_statement orders_take = {"orders_take", PG_WRITE,
+	"UPDATE orders\n"
+	"SET step = $4, step_goal = $5, step_actor = $6, step_note = $7,\n"
+	"	lease_token = lease_token + 1,\n"
+	"	lease_until = now() + $8::bigint * interval '1 microsecond', attempts = 0\n"
+	"WHERE id = $1 AND version = $2 AND status = $3 AND step = 'idle'\n"
+	"RETURNING lease_token"};
+
+static const struct pg_statement orders_take_payment = {"orders_take_payment", PG_WRITE,
+	"WITH taken AS (\n"
+	"	UPDATE orders\n"
+	"	SET step = 'committing', step_goal = 'paid', step_actor = $4,\n"
+	"		lease_token = lease_token + 1,\n"
+	"		lease_until = now() + $5::bigint * interval '1 microsecond', attempts = "
+	"0,\n"
+	"		version = version + 1, updated_at = now()\n"
+	"	WHERE id = $1 AND version = $2 AND status = $3 AND step = 'idle'\n"
+	"	RETURNING id, lease_token, total_minor),\n"
+	"payment AS (\n"
+	"	INSERT INTO order_payments\n"
+	"		(order_id, attempt, method, status, amount_minor, reference)\n"
+	"	SELECT id, (SELECT count(*) + 1 FROM order_payments WHERE order_id = $1), $6,\n"
+	"		'processing', total_minor, $7\n"
+	"	FROM taken)\n"
+	"SELECT lease_token FROM taken"};
+
+static const struct pg_statement orders_finish = {"orders_finish", PG_WRITE,
+	"WITH changed AS (\n"
+	"	UPDATE orders\n"
+	"	SET status = $4, version = version + 1, updated_at = now(), step = 'idle',\n"
+	"		step_goal = NULL, step_actor = NULL, step_note = NULL, lease_until = "
+	"NULL,\n"
+	"		attempts = 0, needs_attention = false\n"
+	"	WHERE id = $1 AND lease_token = $2 AND status = $3 AND step <> 'idle'\n"
+	"	RETURNING id, version),\n"
+	"payment AS (\n"
+	"	UPDATE order_payments\n"
+	"	SET status = 'captured', updated_at = now()\n"
+	"	FROM changed\n"
+	"	WHERE $4 = 'paid' AND order_id = changed.id AND order_payments.status = "
+	"'processing')\n"
+	"INSERT INTO order_history (order_id, version, from_status, to_status, actor, note)\n"
+	"SELECT id, version, $3, $4, $5, $6 FROM changed"};
+
+static const struct pg_statement orders_drop = {"orders_drop", PG_WRITE,
+	"WITH dropped AS (\n"
+	"	UPDATE orders\n"
+	"	SET version = version + 1, updated_at = now(), step = 'idle', step_goal = NULL,\n"
+	"		step_actor = NULL, step_note = NULL, lease_until = NULL, attempts = 0,\n"
+	"		needs_attention = false\n"
+	"	WHERE id = $1 AND lease_token = $2 AND status = $3 AND step <> 'idle'\n"
+	"	RETURNING id),\n"
+	"payment AS (\n"
+	"	UPDATE order_payments\n"
+	"	SET status = 'failed', updated_at = now()\n"
+	"	FROM dropped\n"
+	"	WHERE order_id = dropped.id AND status = 'processing')\n"
+	"SELECT id FROM dropped"};
+
+static const struct pg_statement orders_postpone = {"orders_postpone", PG_WRITE,
+	"UPDATE orders\n"
+	"SET lease_until = now() + $3::bigint * interval '1 microsecond'\n"
+	"WHERE id = $1 AND lease_token = $2 AND step <> 'idle'"};
+
+/* ---- recovery ---- */
+
+static const struct pg_statement orders_take_stalled = {"orders_take_stalled", PG_WRITE,
+	"WITH due AS (\n"
+	"	SELECT id FROM orders\n"
+	"	WHERE step <> 'idle' AND lease_until <= now()\n"
+	"	ORDER BY lease_until\n"
+	"	LIMIT 1\n"
+	"	FOR NO KEY UPDATE SKIP LOCKED)\n"
+	"UPDATE orders o\n"
+	"SET lease_token = lease_token + 1,\n"
+	"	lease_until = now() + $1::bigint * interval '1 microsecond',\n"
+	"	attempts = attempts + 1, needs_attention = attempts + 1 >= $2::integer\n"
+	"FROM due\n"
+	"WHERE o.id = due.id\n"
+	"RETURNING o.id, o.status, o.step_goal, o.step, o.step_actor, o.step_note,\n"
+	"	o.lease_token, o.attempts"};
+
+static const struct pg_statement orders_take_expired = {"orders_take_expired", PG_WRITE,
+	"WITH due AS (\n"
+	"	SELECT id FROM orders\n"
+	"	WHERE step = 'idle' AND status IN ('pending', 'confirmed') AND expires_at <= "
+	"now()\n"
+	"	ORDER BY expires_at\n"
+	"	LIMIT 1\n"
+	"	FOR NO KEY UPDATE SKIP LOCKED)\n"
+	"UPDATE orders o\n"
+	"SET step = 'cancelling', step_goal = 'expired', step_actor = 'system',\n"
+	"	step_note = 'not paid in time', lease_token = lease_token + 1,\n"
+	"	lease_until = now() + $1::bigint * interval '1 microsecond', attempts = 0\n"
+	"FROM due\n"
+	"WHERE o.id = due.id\n"
+	"RETURNING o.id, o.status, o.step_goal, o.step, o.step_actor, o.step_note,\n"
+	"	o.lease_token, o.attempts"};
+
+static const struct pg_statement orders_attention = {
+	"orders_attention", PG_READ, "SELECT count(*) FROM orders WHERE needs_attention"};
+
+/* ---- reads ---- */
+
+/* Rows of one order per item (one row without items); what is large comes with the first one. */
+#define ORDER_ROWS(page)                                                               \
+	"WITH page AS (\n" page ")\n"                                                  \
+	"SELECT o.id, o.user_id, o.status, o.version, o.currency, o.subtotal_minor,\n" \
+	"	o.shipping_minor, o.tax_minor, o.total_minor, o.tracking_number,\n"          \
+	"	o.needs_attention, o.created_at, o.updated_at, o.expires_at, o.step,\n"      \
+	"	CASE WHEN row_number() OVER items = 1 THEN o.shipping_address END,\n"        \
+	"	CASE WHEN row_number() OVER items = 1 THEN o.metadata END,\n"                \
+	"	p.method, p.status, p.reference, p.amount_minor, p.updated_at,\n"            \
+	"	i.id, i.product_id, i.seller_id, i.name, i.quantity, i.unit_price_minor\n"   \
+	"FROM page o\n"                                                                \
+	"LEFT JOIN order_items i ON i.order_id = o.id\n"                               \
+	"LEFT JOIN LATERAL (\n"                                                        \
+	"	SELECT method, status, reference, amount_minor, updated_at\n"                \
+	"	FROM order_payments\n"                                                       \
+	"	WHERE order_id = o.id\n"                                                     \
+	"	ORDER BY attempt DESC\n"                                                     \
+	"	LIMIT 1) p ON true\n"                                                        \
+	"WINDOW items AS (PARTITION BY o.id ORDER BY i.id)\n"                          \
+	"ORDER BY o.created_at DESC, o.id DESC, i.id"
+
+static const struct pg_statement orders_get = {"orders_get", PG_READ,
+	ORDER_ROWS("	SELECT * FROM orders WHERE id = $1 AND status <> 'reserving'")};
+
+static const struct pg_statement orders_list = {"orders_list", PG_SLOW,
+	ORDER_ROWS("	SELECT * FROM orders\n"
+		   "	WHERE status <> 'reserving' AND (created_at, id) < ($1, $2)\n"
+		   "	ORDER BY created_at DESC, id DESC\n"
+		   "	OFFSET $3 LIMIT $4")};
+
+static const struct pg_statement orders_list_user = {"orders_list_user", PG_READ,
+	ORDER_ROWS("	SELECT * FROM orders\n"
+		   "	WHERE user_id = $5 AND status <> 'reserving' AND (created_at, id) < ($1, "
+		   "$2)\n"
+		   "	ORDER BY created_at DESC, id DESC\n"
+		   "	OFFSET $3 LIMIT $4")};
+
+static const struct pg_statement orders_list_status = {"orders_list_status", PG_SLOW,
+	ORDER_ROWS("	SELECT * FROM orders\n"
+		   "	WHERE status = $5 AND status <> 'reserving' AND (created_at, id) < ($1, "
+		   "$2)\n"
+		   "	ORDER BY created_at DESC, id DESC\n"
+		   "	OFFSET $3 LIMIT $4")};
+
+static const struct pg_statement orders_list_user_status = {"orders_list_user_status", PG_SLOW,
+	ORDER_ROWS("	SELECT * FROM orders\n"
+		   "	WHERE user_id = $5 AND status = $6 AND status <> 'reserving'\n"
+		   "		AND (created_at, id) < ($1, $2)\n"
+		   "	ORDER BY created_at DESC, id DESC\n"
+		   "	OFFSET $3 LIMIT $4")};
+
+static const struct pg_statement orders_history = {"orders_history", PG_READ,
+	"SELECT from_status, to_status, actor, note, at, version\n"
+	"FROM order_history\n"
+	"WHERE order_id = $1\n"
+	"ORDER BY version"};
+
+static const struct pg_statement *const statements[] = {
+	&orders_begin,
+	&orders_place,
+	&orders_abandon,
+	&orders_change,
+	&orders_take,
+	&orders_take_payment,
+	&orders_finish,
+	&orders_drop,
+	&orders_postpone,
+	&orders_take_stalled,
+	&orders_take_expired,
+	&orders_attention,
+	&orders_get,
+	&orders_list,
+	&orders_list_user,
+	&orders_list_status,
+	&orders_list_user_status,
+	&orders_history,
+};
+
+static const struct pg_constraint constraints[] = {
+	{"orders_total_check", FAULT_INVALID, "items", "the order's total is too large"},
+	{"orders_transition_check", FAULT_INVALID_TRANSITION, NULL,
+		"the order's state does not allow this"},
+};
+
+const struct pg_schema store_schema = {
+	.statements = statements,
+	.statement_count = sizeof statements / sizeof statements[0],
+	.constraints = constraints,
+	.constraint_count = sizeof constraints / sizeof constraints[0],
+	.migration_newest = "00001",
+};
+
+/* The last moment that RFC 3339 can write: nothing is newer. */
+const struct order_key order_key_first = {
+	.created_at = INT64_C(253402300799) * 1000000,
+	.id.bytes = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+		0xff, 0xff, 0xff},
+};
+
+static int64_t order_ttl_us;
+static int64_t lease_us;
+
+static enum fault write_guarded(struct task *t, const struct pg_statement *statement,
+	const struct pg_value *values, size_t count, struct pg_row *row);
+static enum fault write_changed(struct task *t, const struct pg_statement *statement,
+	const struct pg_value *values, size_t count);
+static enum fault take_over(struct task *t, const struct pg_statement *statement,
+	const struct pg_value *values, size_t count, struct claim *claim);
+static struct claim claim_on(const struct order *order, enum status goal, enum step step,
+	struct str actor, struct str note);
+static struct items orders_from(struct scope *s, const struct pg_rows *rows);
+static void order_from(struct pg_row *row, struct order *order);
+static void item_from(struct pg_row *row, struct items *items);
+
+void store_set_times(int64_t ttl_us, int64_t step_lease_us)
+{
+	order_ttl_us = ttl_us;
+	lease_us = step_lease_us;
+}
+
+enum fault store_begin(
+	struct task *t, const struct order *order, struct str actor, struct claim *claim)
+{
+	struct pg_row row;
+
+	*claim = (struct claim){.order_id = order->id,
+		.status = STATUS_RESERVING,
+		.goal = STATUS_PENDING,
+		.step = STEP_RESERVING,
+		.actor = actor};
+	TRY(pg_query_row(t, &orders_begin,
+		PG_VALUES(pg_uuid(&order->id), pg_uuid(&order->user_id), pg_text(order->currency),
+			pg_text(order->shipping_address), pg_text(order->metadata), pg_text(actor),
+			pg_int64(order_ttl_us), pg_int64(lease_us)),
+		&row));
+	claim->token = pg_take_int64(&row);
+	return OK;
+}
+
+/* The items by column, as unnest() takes them. */
+struct columns {
+	struct uuid *ids;
+	struct uuid *product_ids;
+	struct uuid *seller_ids;
+	struct str *names;
+	int64_t *unit_prices;
+	int32_t *quantities;
+};
+
+static struct columns columns_of(struct scope *s, const struct items *items)
+{
+	const struct order_item *item = items->at;
+	const size_t n = items->count;
+	const struct columns columns = {
+		.ids = arena_alloc_array(s->arena, n, sizeof *columns.ids),
+		.product_ids = arena_alloc_array(s->arena, n, sizeof *columns.product_ids),
+		.seller_ids = arena_alloc_array(s->arena, n, sizeof *columns.seller_ids),
+		.names = arena_alloc_array(s->arena, n, sizeof *columns.names),
+		.unit_prices = arena_alloc_array(s->arena, n, sizeof *columns.unit_prices),
+		.quantities = arena_alloc_array(s->arena, n, sizeof *columns.quantities),
+	};
+
+	for (size_t i = 0; i < n; i++, item++) {
+		columns.ids[i] = item->id;
+		columns.product_ids[i] = item->product_id;
+		columns.seller_ids[i] = item->seller_id;
+		columns.names[i] = item->name;
+		columns.unit_prices[i] = item->price;
+		columns.quantities[i] = item->quantity;
+	}
+	return columns;
+}
+
+enum fault store_place(struct task *t, const struct claim *claim, struct order *order)
+{
+	struct scope *s = &t->scope;
+	const size_t n = order->items.count;
+	const struct columns columns = columns_of(s, &order->items);
+	struct pg_row row;
+
+	TRY(write_guarded(t, &orders_place,
+		PG_VALUES(pg_uuid(&claim->order_id), pg_int64(claim->token),
+			pg_int64(order->subtotal), pg_int64(order->shipping), pg_int64(order->tax),
+			pg_int64(order->total), pg_text(claim->actor), pg_uuids(s, columns.ids, n),
+			pg_uuids(s, columns.product_ids, n), pg_uuids(s, columns.seller_ids, n),
+			pg_texts(s, columns.names, n), pg_int64s(s, columns.unit_prices, n),
+			pg_int32s(s, columns.quantities, n)),
+		&row));
+	order->status = STATUS_PENDING;
+	order->version = pg_take_int64(&row);
+	order->created_at = pg_take_time(&row);
+	order->updated_at = pg_take_time(&row);
+	order->expires_at = pg_take_time(&row);
+	return OK;
+}
+
+enum fault store_abandon(struct task *t, const struct claim *claim)
+{
+	return write_changed(
+		t, &orders_abandon, PG_VALUES(pg_uuid(&claim->order_id), pg_int64(claim->token)));
+}
+
+/* ---- changes ---- */
+
+enum fault store_change(struct task *t, const struct order *order, enum status to, struct str actor,
+	struct str note, struct str tracking_number)
+{
+	return write_changed(t, &orders_change,
+		PG_VALUES(pg_uuid(&order->id), pg_int64(order->version),
+			pg_text(status_name((enum status)order->status)), pg_text(status_name(to)),
+			pg_text(actor), pg_text(note), pg_text(tracking_number)));
+}
+
+enum fault store_take(struct task *t, const struct order *order, const struct transition *change,
+	struct str actor, struct str note, struct claim *claim)
+{
+	struct pg_row row;
+
+	*claim = claim_on(order, change->to, change->step, actor, note);
+	TRY(write_guarded(t, &orders_take,
+		PG_VALUES(pg_uuid(&order->id), pg_int64(order->version),
+			pg_text(status_name(claim->status)), pg_text(step_name(claim->step)),
+			pg_text(status_name(claim->goal)), pg_text(actor), pg_text(note),
+			pg_int64(lease_us)),
+		&row));
+	claim->token = pg_take_int64(&row);
+	return OK;
+}
+
+enum fault store_take_payment(struct task *t, const struct order *order, struct str actor,
+	const struct new_payment *payment, struct claim *claim)
+{
+	struct pg_row row;
+
+	*claim = claim_on(order, STATUS_PAID, STEP_COMMITTING, actor, STR_NONE);
+	TRY(write_guarded(t, &orders_take_payment,
+		PG_VALUES(pg_uuid(&order->id), pg_int64(order->version),
+			pg_text(status_name(claim->status)), pg_text(actor), pg_int64(lease_us),
+			pg_text(str_from(payment_methods[payment->method])),
+			pg_text(payment->reference)),
+		&row));
+	claim->token = pg_take_int64(&row);
+	return OK;
+}
+
+enum fault store_finish(struct task *t, const struct claim *claim)
+{
+	return write_changed(t, &orders_finish,
+		PG_VALUES(pg_uuid(&claim->order_id), pg_int64(claim->token),
+			pg_text(status_name(claim->status)), pg_text(status_name(claim->goal)),
+			pg_text(claim->actor), pg_text(claim->note)));
+}
+
+enum fault store_drop(struct task *t, const struct claim *claim)
+{
+	struct pg_row row;
+
+	return write_guarded(t, &orders_drop,
+		PG_VALUES(pg_uuid(&claim->order_id), pg_int64(claim->token),
+			pg_text(status_name(claim->status))),
+		&row);
+}
+
+enum fault store_postpone(struct task *t, const struct claim *claim, int64_t by_us)
+{
+	return write_changed(t, &orders_postpone,
+		PG_VALUES(pg_uuid(&claim->order_id), pg_int64(claim->token), pg_int64(by_us)));
+}
+
+/* ---- recovery ---- */
+
+enum fault store_take_stalled(struct task *t, struct claim *claim)
+{
+	return take_over(t, &orders_take_stalled,
+		PG_VALUES(pg_int64(lease_us), pg_int32(ATTEMPTS_BEFORE_ATTENTION)), claim);
+}
+
+enum fault store_take_expired(struct task *t, struct claim *claim)
+{
+	return take_over(t, &orders_take_expired, PG_VALUES(pg_int64(lease_us)), claim);
+}
+
+enum fault store_count_attention(struct task *t, int64_t *count)
+{
+	struct pg_row row;
+
+	TRY(pg_query_row(t, &orders_attention, PG_NO_VALUES, &row));
+	*count = pg_take_int64(&row);
+	return OK;
+}
+
+/* ---- reads ---- */
+
+enum fault store_get(struct task *t, const struct uuid *id, struct order *order)
+{
+	struct pg_rows rows;
+
+	TRY(pg_query(t, &orders_get, PG_VALUES(pg_uuid(id)), &rows));
+	if (rows.count == 0)
+		return fail(&t->scope, FAULT_NOT_FOUND, "there is no such order");
+
+	const struct items orders = orders_from(&t->scope, &rows);
+	CHECK(orders.count == 1);
+	*order = *(struct order *)orders.at;
+	return OK;
+}
+
+enum fault store_list(struct task *t, const struct uuid *user_id, enum status status,
+	const struct order_key *after, int64_t offset, int64_t limit, struct items *orders)
+{
+	struct pg_value values[6] = {
+		pg_time(after->created_at), pg_uuid(&after->id), pg_int64(offset), pg_int64(limit)};
+	const bool by_user = !uuid_is_nil(user_id);
+	const bool by_status = status != STATUS_RESERVING;
+	size_t count = 4;
+	struct pg_rows rows;
+
+	if (by_user)
+		values[count++] = pg_uuid(user_id);
+	if (by_status)
+		values[count++] = pg_text(status_name(status));
+	TRY(pg_query(t,
+		by_user && by_status ? &orders_list_user_status
+		: by_user            ? &orders_list_user
+		: by_status          ? &orders_list_status
+				     : &orders_list,
+		values, count, &rows));
+	*orders = orders_from(&t->scope, &rows);
+	return OK;
+}
+
+enum fault store_history(struct task *t, const struct uuid *order_id, struct items *entries)
+{
+	struct pg_rows rows;
+
+	TRY(pg_query(t, &orders_history, PG_VALUES(pg_uuid(order_id)), &rows));
+	struct history_entry *entry = arena_alloc_array(t->scope.arena, rows.count, sizeof *entry);
+	*entries = (struct items){.at = entry, .count = rows.count};
+	for (size_t i = 0; i < rows.count; i++, entry++) {
+		struct pg_row row = pg_row(&rows, i);
+		entry->from = pg_take_text(&row);
+		entry->to = pg_take_text(&row);
+		entry->actor = pg_take_text(&row);
+		entry->note = pg_take_text(&row);
+		entry->at = pg_take_time(&row);
+		entry->version = pg_take_int64(&row);
+	}
+	return OK;
+}
+
+/* ---- helpers ---- */
+
+static enum fault no_row(struct task *t)
+{
+	return fail(&t->scope, FAULT_ORDER_BUSY, "the order has changed in the meantime");
+}
+
+/* A guarded write that returns one row: no row, nothing was changed. */
+static enum fault write_guarded(struct task *t, const struct pg_statement *statement,
+	const struct pg_value *values, size_t count, struct pg_row *row)
+{
+	struct pg_rows *rows = scope_alloc(&t->scope, sizeof *rows);
+
+	TRY(pg_query(t, statement, values, count, rows));
+	if (rows->count == 0)
+		return no_row(t);
+	*row = pg_row(rows, 0);
+	return OK;
+}
+
+/* A guarded write that only says how many rows it wrote. */
+static enum fault write_changed(struct task *t, const struct pg_statement *statement,
+	const struct pg_value *values, size_t count)
+{
+	struct pg_rows rows;
+
+	TRY(pg_query(t, statement, values, count, &rows));
+	return rows.affected == 0 ? no_row(t) : OK;
+}
+
+static enum fault take_over(struct task *t, const struct pg_statement *statement,
+	const struct pg_value *values, size_t count, struct claim *claim)
+{
+	struct pg_row row;
+
+	TRY(pg_query_row(t, statement, values, count, &row));
+	*claim = (struct claim){.order_id = pg_take_uuid(&row)};
+	claim->status = status_of(pg_take_text(&row));
+	claim->goal = status_of(pg_take_text(&row));
+	claim->step = step_of(pg_take_text(&row));
+	claim->actor = pg_take_text(&row);
+	claim->note = pg_take_text(&row);
+	claim->token = pg_take_int64(&row);
+	claim->attempts = pg_take_int32(&row);
+	return OK;
+}
+
+static struct claim claim_on(const struct order *order, enum status goal, enum step step,
+	struct str actor, struct str note)
+{
+	return (struct claim){
+		.order_id = order->id,
+		.status = (enum status)order->status,
+		.goal = goal,
+		.step = step,
+		.actor = actor,
+		.note = note,
+	};
+}
+
+/* Rows of one order follow each other. */
+static struct items orders_from(struct scope *s, const struct pg_rows *rows)
+{
+	struct order *orders = arena_alloc_array(s->arena, rows->count, sizeof *orders);
+	struct order_item *items = arena_alloc_array(s->arena, rows->count, sizeof *items);
+	size_t count = 0;
+
+	for (size_t i = 0; i < rows->count; i++) {
+		struct pg_row row = pg_row(rows, i);
+		struct order read = {.items.at = items + i};
+		order_from(&row, &read);
+		if (count == 0 || !uuid_eq(&orders[count - 1].id, &read.id))
+			orders[count++] = read;
+		if (!pg_next_is_null(&row))
+			item_from(&row, &orders[count - 1].items);
+	}
+	return (struct items){.at = orders, .count = count};
+}
+
+static void order_from(struct pg_row *row, struct order *order)
+{
+	order->id = pg_take_uuid(row);
+	order->user_id = pg_take_uuid(row);
+	order->status = (int)status_of(pg_take_text(row));
+	order->version = pg_take_int64(row);
+	order->currency = pg_take_text(row);
+	order->subtotal = pg_take_int64(row);
+	order->shipping = pg_take_int64(row);
+	order->tax = pg_take_int64(row);
+	order->total = pg_take_int64(row);
+	order->tracking_number = pg_take_text(row);
+	order->needs_attention = pg_take_bool(row);
+	order->created_at = pg_take_time(row);
+	order->updated_at = pg_take_time(row);
+	order->expires_at = pg_take_time(row);
+	if (!status_is_unpaid((enum status)order->status))
+		order->expires_at = 0;
+	order->is_idle = step_of(pg_take_text(row)) == STEP_IDLE;
+	order->shipping_address = pg_take_text(row);
+	order->metadata = pg_take_text(row);
+	order->payment.method = pg_take_text(row);
+	order->payment.status = pg_take_text(row);
+	order->payment.reference = pg_take_text(row);
+	order->payment.amount = pg_take_int64(row);
+	order->payment.updated_at = pg_take_time(row);
+}
+
+static void item_from(struct pg_row *row, struct items *items)
+{
+	struct order_item *item = (struct order_item *)items->at + items->count++;
+
+	item->id = pg_take_uuid(row);
+	item->product_id = pg_take_uuid(row);
+	item->seller_id = pg_take_uuid(row);
+	item->name = pg_take_text(row);
+	item->quantity = pg_take_int32(row);
+	item->price = pg_take_int64(row);
+	CHECK(money_add(&item->total, item->price, item->quantity));
+}

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "model.h"
+#include "pg/pg.h"
+
+/* Every SQL statement of the service, behind typed functions. Each write is one statement that
+ * commits by itself, with the history row it needs; it says what it expects of the order, and when
+ * the order is not so any more it changes nothing and answers FAULT_ORDER_BUSY. All suspend. */
+
+extern const struct pg_schema store_schema;
+
+/* Before threads start: how long orders stay unpaid, and how long a step is left to whoever took
+ * it. By the database's clock. */
+void store_set_times(int64_t order_ttl_us, int64_t lease_us);
+
+/* A step somebody has taken: the right to go on with it until the lease ends. */
+struct claim {
+	struct uuid order_id;
+	enum status status; /* from which the order goes */
+	enum status goal;
+	enum step step;
+	struct str actor; /* who wished it: in the history */
+	struct str note;
+	int64_t token;
+	int32_t attempts; /* of the recovery, this one counted */
+};
+
+/* ---- a new order ---- */
+
+/* Writes the intent, whose claim is at step reserving. */
+enum fault store_begin(struct task *t, const struct order *order, struct str actor,
+	struct claim *claim) MUST_CHECK;
+
+/* The intent becomes a pending order; fills in version and times. */
+enum fault store_place(struct task *t, const struct claim *claim, struct order *order) MUST_CHECK;
+
+/* The intent goes as if it had never been. */
+enum fault store_abandon(struct task *t, const struct claim *claim) MUST_CHECK;
+
+/* ---- changes ---- */
+
+/* A change that no other service has a part in. `tracking_number` may be STR_NONE. */
+enum fault store_change(struct task *t, const struct order *order, enum status to, struct str actor,
+	struct str note, struct str tracking_number) MUST_CHECK;
+
+/* Takes a step of the order as it was read: only from idle. */
+enum fault store_take(struct task *t, const struct order *order, const struct transition *change,
+	struct str actor, struct str note, struct claim *claim) MUST_CHECK;
+
+/* The same for a payment, which is recorded as processing. */
+enum fault store_take_payment(struct task *t, const struct order *order, struct str actor,
+	const struct new_payment *payment, struct claim *claim) MUST_CHECK;
+
+/* The step has led to its goal. */
+enum fault store_finish(struct task *t, const struct claim *claim) MUST_CHECK;
+
+/* The step was refused: the order stays as it was, the payment has failed. */
+enum fault store_drop(struct task *t, const struct claim *claim) MUST_CHECK;
+
+/* Leaves the step to the recovery, after a while. */
+enum fault store_postpone(struct task *t, const struct claim *claim, int64_t by_us) MUST_CHECK;
+
+/* ---- recovery ---- */
+
+enum { ATTEMPTS_BEFORE_ATTENTION = 10 };
+
+/* Takes over a step whose lease has ended; FAULT_NOT_FOUND when there is none. */
+enum fault store_take_stalled(struct task *t, struct claim *claim) MUST_CHECK;
+
+/* Takes the step towards expired for an order that stayed unpaid; FAULT_NOT_FOUND likewise. */
+enum fault store_take_expired(struct task *t, struct claim *claim) MUST_CHECK;
+
+enum fault store_count_attention(struct task *t, int64_t *count) MUST_CHECK;
+
+/* ---- reads ---- */
+
+/* FAULT_NOT_FOUND also for an intent. */
+enum fault store_get(struct task *t, const struct uuid *id, struct order *order) MUST_CHECK;
+
+/* Where a page begins: after this order, newest first. */
+struct order_key {
+	int64_t created_at;
+	struct uuid id;
+};
+extern const struct order_key order_key_first;
+
+/* At most `limit` orders; user_id nil: of everybody; status STATUS_RESERVING: in any status. */
+enum fault store_list(struct task *t, const struct uuid *user_id, enum status status,
+	const struct order_key *after, int64_t offset, int64_t limit,
+	struct items *orders) MUST_CHECK;
+
+enum fault store_history(
+	struct task *t, const struct uuid *order_id, struct items *entries) MUST_CHECK;
