@@ -61,8 +61,6 @@ static inline struct list *list_take(struct list *anchor)
 
 	if (first == anchor)
 		return NULL;
-	anchor->next = first->next;
-	first->next->prev = anchor;
-	list_init(first);
+	list_remove(first);
 	return first;
 }

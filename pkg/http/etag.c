@@ -18,6 +18,20 @@ bool etag_list_has(struct str list, struct str etag)
 	return false;
 }
 
+bool etag_list_has_version(struct str list, struct str version)
+{
+	struct str rest = str_trim(list);
+	struct str bare = rest;
+	struct str tag, first;
+
+	if (str_eq(rest, STR("*")) || (str_cut(&bare, '.', &first) && str_eq(first, version)))
+		return true;
+	while (take_tag(&rest, &tag))
+		if (str_cut(&tag, '.', &first) && str_eq(first, version))
+			return true;
+	return false;
+}
+
 /* Takes one tag with its comma off the front. */
 static bool take_tag(struct str *rest, struct str *tag)
 {

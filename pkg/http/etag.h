@@ -7,3 +7,7 @@
  * names that tag, which is without quotes. Weakly: W/ is not looked at. A list that is malformed
  * names nothing from the defect on. */
 bool etag_list_has(struct str list, struct str etag);
+
+/* The same for resources whose tag is "<version>.<second>": a tag in the list counts up to its dot.
+ */
+bool etag_list_has_version(struct str list, struct str version);

@@ -39,6 +39,30 @@ static void test_etag_lists(void **state)
 			fail_row(i, "%s", rows[i].list);
 }
 
+static void test_etag_lists_by_version(void **state)
+{
+	static const struct {
+		const char *list;
+		bool has; /* version 3, whatever the second */
+	} rows[] = {
+		{"\"3.17\"", true},
+		{"W/\"3.17\"", true},
+		{"\"3\"", true},
+		{"3.17", true},
+		{"*", true},
+		{"\"2.9\", \"3.1\"", true},
+		{"\"2.3\"", false},
+		{"\"33.1\"", false},
+		{"2.3", false},
+		{"", false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++)
+		if (etag_list_has_version(str_from(rows[i].list), STR("3")) != rows[i].has)
+			fail_row(i, "%s", rows[i].list);
+}
+
 static void test_precondition(void **state)
 {
 	const struct header header = {STR("if-match"), STR("\"3.17\"")};
@@ -51,6 +75,9 @@ static void test_precondition(void **state)
 	assert_int_equal(request_precondition(&s, &without, STR("4")), OK);
 	assert_int_equal(request_precondition(&s, &with, STR("3.17")), OK);
 	assert_int_equal(request_precondition(&s, &with, STR("3.18")), FAULT_PRECONDITION_FAILED);
+	assert_int_equal(request_precondition_version(&s, &without, 4), OK);
+	assert_int_equal(request_precondition_version(&s, &with, 3), OK);
+	assert_int_equal(request_precondition_version(&s, &with, 4), FAULT_PRECONDITION_FAILED);
 	scope_end(&s);
 }
 
@@ -273,6 +300,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_etag_lists),
+		cmocka_unit_test(test_etag_lists_by_version),
 		cmocka_unit_test(test_precondition),
 		cmocka_unit_test(test_traceparents),
 		cmocka_unit_test(test_next_span),

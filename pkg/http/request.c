@@ -30,3 +30,16 @@ enum fault request_precondition(struct scope *s, const struct request *request, 
 	return fail(s, FAULT_PRECONDITION_FAILED, "If-Match is %.*s, the resource is at \"%.*s\"",
 		STR_ARG(expected), STR_ARG(etag));
 }
+
+enum fault request_precondition_version(
+	struct scope *s, const struct request *request, int64_t version)
+{
+	const struct str expected = request_header(request, STR("if-match"));
+
+	if (expected.at == NULL ||
+		etag_list_has_version(expected, scope_format(s, "%lld", (long long)version)))
+		return OK;
+	return fail(s, FAULT_PRECONDITION_FAILED,
+		"If-Match is %.*s, the resource is at version %lld", STR_ARG(expected),
+		(long long)version);
+}

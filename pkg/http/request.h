@@ -71,3 +71,8 @@ enum fault request_query(struct scope *s, const struct request *request,
  * FAULT_PRECONDITION_FAILED. `etag` is without quotes: "3" or "3.17". */
 enum fault request_precondition(
 	struct scope *s, const struct request *request, struct str etag) MUST_CHECK;
+
+/* The same for a resource tagged "<version>.<second>" (reply_versions) when the change touches the
+ * first part only: the second may have moved on. */
+enum fault request_precondition_version(
+	struct scope *s, const struct request *request, int64_t version) MUST_CHECK;

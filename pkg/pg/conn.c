@@ -262,6 +262,9 @@ static bool put(struct pg_conn *c, struct pg_op *op)
 		return PQsendQueryParams(c->pq, op->sql, 0, NULL, NULL, NULL, NULL, 1) == 1;
 	case OP_STATEMENT:
 		pg_params_set(&params, op->values, op->count);
+		if (op->statement->plan_each_time)
+			return PQsendQueryParams(c->pq, op->statement->sql, (int)op->count, NULL,
+				       params.at, params.len, params.format, 1) == 1;
 		return PQsendQueryPrepared(c->pq, op->statement->name, (int)op->count, params.at,
 			       params.len, params.format, 1) == 1;
 	case OP_CLAIM:

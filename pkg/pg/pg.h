@@ -23,6 +23,8 @@ struct pg_statement {
 		*name; /* "products_get": of the prepared statement, in metrics and logs; unique */
 	enum pg_class class;
 	const char *sql;
+	bool plan_each_time; /* its plan depends on its values so much that a kept one is a bad one
+	                      */
 };
 
 /* What a violated constraint means; listed in store.c. */

@@ -16,6 +16,15 @@ STATEMENT(word_get, PG_READ, "SELECT word FROM words WHERE id = $1::bigint");
 STATEMENT(read_that_writes, PG_READ, "INSERT INTO words (word) VALUES ('no') RETURNING id");
 STATEMENT(read_behind, PG_READ, "SELECT pg_advisory_xact_lock_shared($1::bigint)");
 STATEMENT(search, PG_SLOW, "SELECT count(*) FROM words WHERE word LIKE $1::text || '%'");
+STATEMENT(runs_by_name, PG_SLOW,
+	"SELECT coalesce(sum(generic_plans + custom_plans), 0)::bigint FROM pg_prepared_statements"
+	" WHERE name = $1::text");
+static const struct pg_statement search_planned = {
+	.name = "search_planned",
+	.class = PG_SLOW,
+	.sql = "SELECT count(*) FROM words WHERE word LIKE $1::text || '%'",
+	.plan_each_time = true,
+};
 STATEMENT(word_add, PG_WRITE, "INSERT INTO words (word) VALUES ($1::text) RETURNING id");
 STATEMENT(word_add_behind, PG_WRITE,
 	"WITH waited AS (SELECT pg_advisory_xact_lock_shared($1::bigint))"
@@ -33,6 +42,8 @@ static const struct pg_statement *const statements[] = {
 	&read_that_writes,
 	&read_behind,
 	&search,
+	&search_planned,
+	&runs_by_name,
 	&word_add,
 	&word_add_behind,
 	&pair_add,
@@ -115,6 +126,26 @@ static enum fault write_by_read(struct task *t, struct job *job)
 {
 	(void)job;
 	return pg_query(t, &read_that_writes, PG_NO_VALUES, NULL);
+}
+
+static enum fault search_both_ways(struct task *t, struct job *job)
+{
+	struct pg_row row;
+
+	TRY(pg_query_row(t, &search, PG_VALUES(pg_text(STR("wo"))), &row));
+	job->number = pg_take_int64(&row);
+	TRY(pg_query_row(t, &search_planned, PG_VALUES(pg_text(STR("wo"))), &row));
+	job->number -= pg_take_int64(&row);
+	return OK;
+}
+
+static enum fault count_runs(struct task *t, struct job *job)
+{
+	struct pg_row row;
+
+	TRY(pg_query_row(t, &runs_by_name, PG_VALUES(pg_text(str_from(job->text))), &row));
+	job->number = pg_take_int64(&row);
+	return OK;
 }
 
 static enum fault search_word(struct task *t, struct job *job)
@@ -533,6 +564,25 @@ static int end(void **state)
 	return 0;
 }
 
+static void a_plan_may_be_made_each_time(void **state)
+{
+	struct job both = {.work = search_both_ways};
+	struct job by_name = {.work = count_runs, .text = "search"};
+	struct job planned = {.work = count_runs, .text = "search_planned"};
+
+	(void)state;
+	job_finish(&both);
+	assert_int_equal(both.fault, OK);
+	assert_int_equal(both.number, 0);
+	job_finish(&by_name);
+	assert_int_equal(by_name.fault, OK);
+	assert_int_not_equal(by_name.number, 0);
+	job_finish(&planned);
+	assert_int_equal(planned.fault, OK);
+	assert_int_equal(planned.number, 0);
+	assert_whole();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -550,6 +600,7 @@ int main(void)
 		cmocka_unit_test(a_deadline_passes_while_it_runs),
 		cmocka_unit_test(the_client_leaves_in_each_phase),
 		cmocka_unit_test(a_cancelled_statement_is_unavailable),
+		cmocka_unit_test(a_plan_may_be_made_each_time),
 		cmocka_unit_test(a_changed_type_replaces_the_connection),
 	};
 
