@@ -67,6 +67,7 @@ static struct exchange *exchange_new(struct server_worker *w, const struct site 
 	e->site = site;
 	e->generator.proceed = on_proceed;
 	e->started_us = clock_monotonic_us();
+	list_append(&w->exchanges, &e->link);
 	w->exchange_count++;
 	w->public_exchange_count += !site->admin;
 	return e;
@@ -241,6 +242,7 @@ static void exchange_end(struct exchange *e)
 	stream_end(e);
 	account_end(e);
 	e->magic = 0;
+	list_remove(&e->link);
 	w->exchange_count--;
 	w->public_exchange_count -= !e->site->admin;
 	if (w->spare_count == SPARE_MAX) {
@@ -249,6 +251,16 @@ static void exchange_end(struct exchange *e)
 	}
 	list_prepend(&w->spare, &e->link);
 	w->spare_count++;
+}
+
+void exchange_cancel_all(struct server_worker *w)
+{
+	for (struct list *at = w->exchanges.next; at != &w->exchanges; at = at->next) {
+		struct exchange *e = CONTAINER_OF(at, struct exchange, link);
+
+		if (e->task != NULL)
+			task_cancel(e->task, FAULT_UNAVAILABLE);
+	}
 }
 
 void exchange_free_spare(struct server_worker *w)

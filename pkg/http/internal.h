@@ -47,6 +47,7 @@ struct server_worker {
 	struct list connections;
 	size_t connection_count;
 	size_t admin_connection_count;
+	struct list exchanges;
 	struct list spare; /* of exchanges, not in use */
 	size_t spare_count;
 	size_t exchange_count;
@@ -111,7 +112,7 @@ void linger_end(struct server_worker *w);
  * is later; until then the other side's pointer may be NULL. */
 struct exchange {
 	uint32_t magic;
-	struct list link; /* in worker.spare */
+	struct list link; /* in worker.exchanges or worker.spare */
 	struct server_worker *worker;
 	const struct site *site;
 	struct connection *connection; /* NULL once req is */
@@ -147,6 +148,8 @@ struct site_handler {
 	const struct site *site;
 };
 
+/* Cancels the tasks of all. */
+void exchange_cancel_all(struct server_worker *w);
 void exchange_free_spare(struct server_worker *w);
 
 /* ---- receive.c ---- */

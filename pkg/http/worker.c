@@ -43,6 +43,7 @@ struct server_worker *server_worker_new(struct server *s, struct loop *l, struct
 	w->server = s;
 	w->loop = l;
 	list_init(&w->connections);
+	list_init(&w->exchanges);
 	list_init(&w->spare);
 	w->sweep.fire = on_sweep;
 	w->resume.fire = on_resume;
@@ -58,12 +59,15 @@ struct server_worker *server_worker_new(struct server *s, struct loop *l, struct
 
 void server_worker_free(struct server_worker *w)
 {
+	h2o_multithread_queue_t *queue = w->h2o.queue;
+
 	close_listeners(w);
 	loop_timer_clear(w->loop, &w->resume);
 	loop_timer_clear(w->loop, &w->sweep);
 	for (unsigned turns = 0; !list_is_empty(&w->connections) || w->exchange_count > 0;
 		turns++) {
 		CHECK(turns < FREE_WAITS_MAX);
+		exchange_cancel_all(w);
 		for (struct list *at = w->connections.next; at != &w->connections; at = at->next)
 			connection_cut(CONTAINER_OF(at, struct connection, link));
 		loop_turn(w->loop, 10);
@@ -72,6 +76,7 @@ void server_worker_free(struct server_worker *w)
 	exchange_free_spare(w);
 	h2o_timeout_unlink(&w->h2o.http2._graceful_shutdown_timeout);
 	h2o_context_dispose(&w->h2o);
+	free(queue); /* which libh2o closes and forgets */
 	free(w);
 }
 
