@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "fiber/private.h"
 
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -49,6 +50,8 @@ void loop_free(struct loop *l)
 	while (l->job_count > 0)
 		loop_turn(l, INT32_MAX);
 	CHECK(l->task_count == 0 && l->watch_count == 0 && list_is_empty(&l->hooks));
+	while (atomic_load_explicit(&l->callers, memory_order_acquire) > 0)
+		sched_yield(); /* who told it to stop may not have returned yet */
 	h2o_socket_close(l->wake_socket);
 	h2o_evloop_run(l->h2o, 0); /* frees what was closed */
 	h2o_evloop_destroy(l->h2o);
@@ -93,8 +96,10 @@ void loop_turn(struct loop *l, int32_t wait_ms)
 
 void loop_stop(struct loop *l)
 {
+	atomic_fetch_add_explicit(&l->callers, 1, memory_order_relaxed);
 	atomic_store_explicit(&l->stop, true, memory_order_release);
 	wake(l);
+	atomic_fetch_sub_explicit(&l->callers, 1, memory_order_release);
 }
 
 int64_t loop_now_us(struct loop *l)
@@ -135,12 +140,14 @@ void loop_post(struct loop *l, struct loop_message *message)
 {
 	struct list *newest = atomic_load_explicit(&l->messages, memory_order_relaxed);
 
+	atomic_fetch_add_explicit(&l->callers, 1, memory_order_relaxed);
 	do
 		message->link.next = newest;
 	while (!atomic_compare_exchange_weak_explicit(
 		&l->messages, &newest, &message->link, memory_order_release, memory_order_relaxed));
 	if (newest == NULL) /* else whoever found it empty has woken the loop */
 		wake(l);
+	atomic_fetch_sub_explicit(&l->callers, 1, memory_order_release);
 }
 
 static int32_t wait_for_ms(struct loop *l, int32_t wait_ms)

@@ -47,6 +47,7 @@ struct loop {
 	h2o_socket_t *wake_socket;
 	_Atomic(struct list *) messages; /* a stack, linked by next */
 	atomic_bool stop;
+	atomic_uint callers; /* inside loop_post or loop_stop: loop_free waits for them */
 	atomic_uint_fast64_t turns;
 };
 

@@ -1,32 +1,125 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The one place where requests are logged: a line for each exchange that has ended, whatever its
- * route. */
+ * The one place where requests are counted and logged: a line and a few cells for each exchange
+ * that has ended, whatever its route. Series are made when first needed and then found by index,
+ * because making one takes a lock. */
 #include "http/internal.h"
 
+#include "base/check.h"
 #include "base/clock.h"
+#include "fiber/task.h"
+#include "http/method.h"
 #include "log/log.h"
+#include "metrics/metrics.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+
+/* Those that a route may answer with; any other is counted as one of the last slot. */
+static const short statuses[] = {200, 201, 202, 204, 206, 301, 302, 303, 304, 307, 308, 400, 401,
+	402, 403, 404, 405, 409, 412, 413, 414, 415, 422, 429, 431, 499, 500, 502, 503, 504};
+enum { STATUS_COUNT = sizeof statuses / sizeof statuses[0] };
 
 /* What is known of a request that fits no route. */
 #define NO_ROUTE "none"
 
+struct route_metrics {
+	struct str route;
+	struct str method;
+	struct histogram *duration;
+	_Atomic(struct counter *) requests[STATUS_COUNT + 1];
+};
+
+static struct {
+	struct gauge *in_flight;
+	struct gauge *connections;
+	struct counter *request_bytes;
+	struct counter *response_bytes;
+	struct histogram *arena_bytes;
+	struct counter *refused[REFUSED_TASKS + 1];
+	struct counter *cut[CUT_STALL + 1];
+} shared;
+
+static void make_shared(void);
+static void init_route(struct route_metrics *m, struct str route, struct str method);
+static struct route_metrics *metrics_of(const struct exchange *e);
+static struct counter *requests_of(struct route_metrics *m, int status);
+static size_t slot_of(int status);
+static int64_t stack_high_water(void *arg);
 static void log_exchange(const struct exchange *e, int status, int64_t took_us);
 static struct str route_of(const struct request *r);
 static struct str version_of(int version);
 
+struct route_metrics *account_new(const struct site *site, const struct route *routes, size_t count)
+{
+	struct route_metrics *metrics = calloc(count + 2, sizeof *metrics);
+
+	CHECK(metrics != NULL);
+	make_shared();
+	for (size_t i = 0; i < count; i++)
+		init_route(&metrics[i], str_from(routes[i].path), str_from(routes[i].method));
+	init_route(&metrics[count], str_from(site->fallback.path), STR("any"));
+	init_route(&metrics[count + 1], STR(NO_ROUTE), STR("any"));
+	return metrics;
+}
+
+void account_free(struct route_metrics *metrics)
+{
+	free(metrics);
+}
+
+void account_start(const struct exchange *e)
+{
+	if (!e->site->admin)
+		gauge_add(shared.in_flight, 1);
+}
+
 void account_end(const struct exchange *e)
 {
 	const int64_t took_us = clock_monotonic_us() - e->started_us;
-	/* a client that left before any answer is counted as such, whatever the handler made of it */
+	/* a client that left before any answer is counted as such, whatever the handler made of it
+	 */
 	const int status = e->status != 0 ? e->status : fault_info(FAULT_CANCELED)->status;
+	struct route_metrics *m = metrics_of(e);
 
+	if (!e->site->admin) {
+		gauge_add(shared.in_flight, -1);
+		counter_inc(requests_of(m, status));
+		histogram_observe(m->duration, took_us);
+		counter_add(shared.request_bytes, e->request.body.len);
+		counter_add(shared.response_bytes, e->bytes_sent);
+		if (e->reply.arena != NULL)
+			histogram_observe(shared.arena_bytes, (int64_t)arena_size(e->reply.arena));
+	}
 	log_exchange(e, status, took_us);
 }
 
-void account_library_reply(const h2o_req_t *req, enum fault fault)
+void account_library_reply(const struct site *site, const h2o_req_t *req, enum fault fault)
 {
+	const bool admin = site->admin;
+	const size_t none = (admin ? site->server->config.admin_route_count
+				   : site->server->config.route_count) +
+	                    1;
+
+	if (!admin)
+		counter_inc(requests_of(&site->metrics[none], fault_info(fault)->status));
 	log_line(LEVEL_INFO, "request refused", LOG_INT("status", fault_info(fault)->status),
 		LOG_FAULT("fault", fault), LOG_STR("http", version_of(req->version)),
 		LOG_TEXT("peer", connection_of(req)->peer));
+}
+
+void account_connection(int by)
+{
+	gauge_add(shared.connections, by);
+}
+
+void account_refused(enum refused why)
+{
+	counter_inc(shared.refused[why]);
+}
+
+void account_cut(enum cut why)
+{
+	counter_inc(shared.cut[why]);
 }
 
 /* ---- log ---- */
@@ -73,4 +166,91 @@ static struct str route_of(const struct request *r)
 static struct str version_of(int version)
 {
 	return version >= 0x200 ? STR("2") : version == 0x101 ? STR("1.1") : STR("1.0");
+}
+
+/* ---- metrics ---- */
+
+static struct route_metrics *metrics_of(const struct exchange *e)
+{
+	const struct server_config *config = &e->site->server->config;
+	const struct route *routes = e->site->admin ? config->admin_routes : config->routes;
+	const size_t count = e->site->admin ? config->admin_route_count : config->route_count;
+	const struct route *route = e->request.route;
+
+	if (route == NULL)
+		return &e->site->metrics[count + 1];
+	if (route == &e->site->fallback)
+		return &e->site->metrics[count];
+	return &e->site->metrics[route - routes];
+}
+
+static struct counter *requests_of(struct route_metrics *m, int status)
+{
+	const size_t slot = slot_of(status);
+	struct counter *c = atomic_load_explicit(&m->requests[slot], memory_order_acquire);
+	char text[] = "other";
+
+	if (c != NULL)
+		return c;
+	if (slot < STATUS_COUNT)
+		for (size_t i = 0, rest = (size_t)status, unit = 100; i < 3; i++, unit /= 10) {
+			text[i] = (char)('0' + rest / unit);
+			rest %= unit;
+			text[i + 1] = '\0';
+		}
+	c = counter_get("bodega_http_requests_total", "Requests answered.",
+		LABELS({"route", m->route}, {"method", m->method}, {"status", str_from(text)}));
+	atomic_store_explicit(&m->requests[slot], c, memory_order_release);
+	return c;
+}
+
+static size_t slot_of(int status)
+{
+	size_t slot = 0;
+
+	while (slot < STATUS_COUNT && statuses[slot] != status)
+		slot++;
+	return slot;
+}
+
+static void init_route(struct route_metrics *m, struct str route, struct str method)
+{
+	m->route = route;
+	m->method = method;
+	if (route.at != NULL)
+		m->duration = histogram_get("bodega_http_request_duration_seconds",
+			"From the whole request to the last byte of its answer.",
+			&histogram_seconds, LABELS({"route", route}, {"method", method}));
+}
+
+static void make_shared(void)
+{
+	static const char *const refused[] = {"connections", "descriptors", "tasks"};
+	static const char *const cut[] = {"head", "idle", "stall"};
+
+	shared.in_flight =
+		gauge_get("bodega_http_requests_in_flight", "Requests being worked on.", NULL);
+	shared.connections = gauge_get("bodega_http_connections", "Connections of clients.", NULL);
+	shared.request_bytes =
+		counter_get("bodega_http_request_bytes_total", "Bytes of requests' bodies.", NULL);
+	shared.response_bytes =
+		counter_get("bodega_http_response_bytes_total", "Bytes of answers' bodies.", NULL);
+	shared.arena_bytes = histogram_get("bodega_http_request_arena_bytes",
+		"Memory that a request took for itself.", &histogram_bytes, NULL);
+	for (size_t i = 0; i <= REFUSED_TASKS; i++)
+		shared.refused[i] = counter_get("bodega_http_refused_total",
+			"Connections and requests refused because a bound was reached.",
+			LABELS({"bound", str_from(refused[i])}));
+	for (size_t i = 0; i <= CUT_STALL; i++)
+		shared.cut[i] = counter_get("bodega_http_connections_cut_total",
+			"Connections ended because they took too long.",
+			LABELS({"time", str_from(cut[i])}));
+	metric_callback("bodega_fiber_stack_high_water_bytes", "Deepest stack of a fiber so far.",
+		NULL, stack_high_water, NULL);
+}
+
+static int64_t stack_high_water(void *arg)
+{
+	(void)arg;
+	return (int64_t)task_stack_high_water();
 }

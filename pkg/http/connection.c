@@ -60,6 +60,7 @@ void connection_accept(struct listener *l, h2o_socket_t *socket)
 		w->admin_connection_count++;
 	else
 		w->connection_count++;
+	account_connection(1);
 	(void)setsockopt(h2o_socket_get_fd(socket), IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms,
 		sizeof timeout_ms);
 	if (l->tls) {
@@ -93,6 +94,7 @@ static void on_closed(void *arg)
 		w->admin_connection_count--;
 	else
 		w->connection_count--;
+	account_connection(-1);
 	c->magic = 0;
 	free(c);
 }
@@ -283,6 +285,7 @@ static void drop(struct connection *c, enum cut why)
 {
 	const struct linger now = {.l_onoff = 1, .l_linger = 0};
 
+	account_cut(why);
 	if (why == CUT_STALL) /* what the kernel still holds for the peer goes too */
 		(void)setsockopt(
 			h2o_socket_get_fd(c->socket), SOL_SOCKET, SO_LINGER, &now, sizeof now);

@@ -36,6 +36,7 @@ int exchange_on_request(h2o_handler_t *handler, h2o_req_t *req)
 	enum fault fault;
 
 	attach(e, req);
+	account_start(e);
 	fault = start_task(e);
 	if (fault != OK)
 		refuse(e, fault);
@@ -226,6 +227,7 @@ static void refuse(struct exchange *e, enum fault fault)
 {
 	struct scope s;
 
+	account_refused(REFUSED_TASKS);
 	scope_begin(&s);
 	e->fault = fault;
 	e->arena = arena_ref(s.arena);

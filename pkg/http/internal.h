@@ -10,11 +10,15 @@
 #include <h2o.h>
 #include <netinet/in.h>
 
+struct route_metrics;
+
 /* What a port serves: the public routes, or the admin ones. */
 struct site {
 	const struct server *server;
 	struct route_table *routes;
 	struct route fallback; /* handler NULL: none */
+	struct route_metrics *metrics; /* of each route, then of the fallback, then of what matched
+	                                  none */
 	bool admin;
 	h2o_hostconf_t *hosts[2];
 };
@@ -178,9 +182,16 @@ void stream_begin(struct exchange *e);
 void stream_proceed(struct exchange *e);
 void stream_end(struct exchange *e); /* closes it; harmless without one */
 
-enum cut { CUT_HEAD, CUT_IDLE, CUT_STALL };
-
 /* ---- account.c ---- */
 
+struct route_metrics *account_new(
+	const struct site *site, const struct route *routes, size_t count);
+void account_free(struct route_metrics *metrics);
+void account_start(const struct exchange *e);
 void account_end(const struct exchange *e);
-void account_library_reply(const h2o_req_t *req, enum fault fault);
+void account_library_reply(const struct site *site, const h2o_req_t *req, enum fault fault);
+void account_connection(int by);
+enum refused { REFUSED_CONNECTIONS, REFUSED_DESCRIPTORS, REFUSED_TASKS };
+void account_refused(enum refused why);
+enum cut { CUT_HEAD, CUT_IDLE, CUT_STALL };
+void account_cut(enum cut why);

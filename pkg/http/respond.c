@@ -191,13 +191,13 @@ static void drop_arena(void *slot);
 
 void respond_setup_filter(h2o_filter_t *filter, h2o_req_t *req, h2o_ostream_t **slot)
 {
+	const struct site *site = ((struct site_filter *)(void *)filter)->site;
 	const bool is_ours = req->_generator != NULL && req->_generator->proceed != NULL;
 	struct problem_stream *stream;
 	struct arena **arena;
 	enum fault fault;
 	struct scope s;
 
-	(void)filter;
 	if (is_ours) {
 		h2o_setup_next_ostream(req, slot);
 		return;
@@ -219,7 +219,7 @@ void respond_setup_filter(h2o_filter_t *filter, h2o_req_t *req, h2o_ostream_t **
 	scope_end(&s);
 	if (req->version < 0x200)
 		connection_will_linger(connection_of(req));
-	account_library_reply(req, fault);
+	account_library_reply(site, req, fault);
 	h2o_setup_next_ostream(req, &stream->super.next);
 }
 

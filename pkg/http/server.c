@@ -61,6 +61,7 @@ void server_free(struct server *s)
 
 	for (size_t i = 0; i < 2; i++) {
 		route_table_free(sites[i]->routes);
+		account_free(sites[i]->metrics);
 	}
 	h2o_config_dispose(&s->h2o);
 	SSL_CTX_free(s->tls);
@@ -74,6 +75,7 @@ static bool site_init(struct server *s, struct site *site, const struct route *r
 	site->routes = route_table_new(routes, count, error);
 	if (site->routes == NULL)
 		return false;
+	site->metrics = account_new(site, routes, count);
 	register_host(s, site, site->admin ? "admin" : "public");
 	return true;
 }

@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "http/head.h"
 #include "http/target.h"
+#include "metrics/metrics.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -720,6 +721,41 @@ static void test_ports_have_their_own_routes(void **state)
 	answer_free(&a);
 }
 
+/* ---- metrics ---- */
+
+static uint64_t answered(const char *route, const char *method, const char *status)
+{
+	return counter_value(counter_get("bodega_http_requests_total", "Requests answered.",
+		LABELS({"route", str_from(route)}, {"method", str_from(method)},
+			{"status", str_from(status)})));
+}
+
+static void test_metrics(void **state)
+{
+	const struct gauge *in_flight =
+		gauge_get("bodega_http_requests_in_flight", "Requests being worked on.", NULL);
+	const uint64_t found = answered("/look/{a}", "GET", "200");
+	const uint64_t missing = answered("none", "any", "404");
+	struct client c = client_open(ts.config.port);
+	struct answer a;
+
+	(void)state;
+	client_say(&c, "GET /wait HTTP/1.1\r\nHost: test\r\n\r\n");
+	test_wait(&entered);
+	assert_int_equal(gauge_value(in_flight), 1);
+	a = ask("GET /look/1", "");
+	answer_free(&a);
+	a = ask("GET /look/2", "");
+	answer_free(&a);
+	a = ask("GET /nowhere", "");
+	answer_free(&a);
+	client_close(&c);
+	test_server_stop(&ts); /* what is counted at an exchange's end has been counted now */
+	assert_int_equal(gauge_value(in_flight), 0);
+	assert_int_equal(answered("/look/{a}", "GET", "200"), found + 2);
+	assert_int_equal(answered("none", "any", "404"), missing + 1);
+}
+
 /* ---- times ---- */
 
 /* It says so little that it is not worth waiting for. */
@@ -872,6 +908,7 @@ int main(void)
 		STARTING(test_requests_max),
 		STARTING(test_connections_max),
 		SERVED(test_ports_have_their_own_routes),
+		cmocka_unit_test_setup(test_metrics, set_up),
 		STARTING(test_idle_time),
 		STARTING(test_head_time),
 		STARTING(test_stall_time),

@@ -177,6 +177,7 @@ static bool accept_one(struct listener *l)
 		return false;
 	}
 	if (max > 0 && w->connection_count >= max) {
+		account_refused(REFUSED_CONNECTIONS);
 		h2o_socket_close(socket);
 		return true;
 	}
@@ -189,6 +190,7 @@ static bool accept_one(struct listener *l)
 /* A listener stays readable while nothing can be accepted: watching on would spin the loop. */
 static void pause_accepting(struct server_worker *w)
 {
+	account_refused(REFUSED_DESCRIPTORS);
 	for (size_t i = 0; i < w->listener_count; i++)
 		h2o_socket_read_stop(w->listeners[i].socket);
 	loop_timer_set(w->loop, &w->resume, loop_now_us(w->loop) + PAUSE_US);
