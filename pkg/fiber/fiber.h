@@ -36,4 +36,4 @@ void fiber_suspend(struct fiber *f);
 /* Bytes of the deepest stack seen so far, of any thread, in whole pages; looked at when a fiber is
  * thrown away and each FIBER_SAMPLE-th time one is kept. */
 size_t fiber_high_water(void);
-enum { FIBER_SAMPLE = 64 };
+enum { FIBER_SAMPLE = 256 };
