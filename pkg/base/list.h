@@ -61,6 +61,8 @@ static inline struct list *list_take(struct list *anchor)
 
 	if (first == anchor)
 		return NULL;
-	list_remove(first);
+	anchor->next = first->next;
+	first->next->prev = anchor;
+	list_init(first);
 	return first;
 }

@@ -19,6 +19,13 @@ struct redis_config {
  * back-off. */
 struct redis *redis_new(struct loop *l, const struct redis_config *config);
 void redis_free(struct redis *r);
+
+/* The calling thread's client, NULL when it has none; the commands below use it. */
+struct redis *redis_here(void);
+
+/* Is the text one of the URLs above? For checking configuration. */
+bool redis_url_valid(struct str url);
+
 bool redis_up(const struct redis *r);
 
 /* An answer, copied into the task's scope. */

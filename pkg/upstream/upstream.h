@@ -19,7 +19,8 @@ struct upstream_config {
 	unsigned connections_max; /* an address and thread */
 	unsigned queue_max; /* calls waiting for a connection; more: FAULT_OVERLOADED */
 	size_t body_bytes_max; /* of an answer read whole */
-	/* Adds the caller's MAC (internal calls); NULL: none. */
+	/* Adds the caller's MAC (internal calls), anew for each attempt; must not suspend. NULL:
+	 * none. */
 	void (*sign)(struct task *t, const struct upstream_config *config,
 		struct upstream_request *request);
 	void *sign_key;
@@ -33,8 +34,8 @@ struct upstream_request {
 	struct str body;
 	struct header headers[UPSTREAM_HEADERS_MAX];
 	size_t header_count;
-	bool idempotent; /* may be sent once more although the first may have arrived: GET, HEAD,
-	                    PUT, DELETE by default */
+	bool idempotent; /* may be sent once more although the first may have arrived; GET, HEAD,
+	                    PUT and DELETE are anyway */
 };
 
 struct upstream_reply {
@@ -45,7 +46,7 @@ struct upstream_reply {
 	int64_t body_bytes; /* Content-Length, -1 when not known */
 };
 
-/* One a thread. Copies the configuration. */
+/* One a thread. Copies the configuration; each address must be valid. */
 struct upstream *upstream_new(struct loop *l, const struct upstream_config *config);
 void upstream_free(struct upstream *u);
 
@@ -58,11 +59,17 @@ enum fault upstream_call(struct task *t, struct upstream *u, struct upstream_req
 	struct upstream_reply *reply) MUST_CHECK;
 
 /* As upstream_call, but returns with the head; the body comes by *body, with back-pressure down to
- * the peer's socket, bounded in time by the task's deadline at the call for each piece. *body
- * belongs to the caller (close it). Suspends. */
+ * the peer's socket; each piece may take as long as the task had left at the call. *body belongs to
+ * the caller (close it); it is NULL when the whole body came with the head and is in reply->body.
+ * Suspends. */
 enum fault upstream_open(struct task *t, struct upstream *u, struct upstream_request *request,
 	struct upstream_reply *reply, struct stream **body) MUST_CHECK;
 
+/* A numeric address with a port ("127.0.0.1:8082", "[::1]:8082"; "http://" before and '/' behind it
+ * are allowed) or "unix:/path". */
+bool upstream_address_valid(struct str address);
+
+/* Name in lower case; both live until the call has ended. */
 void upstream_header(struct upstream_request *request, struct str name, struct str value);
 
 /* The problem document's code of a 4xx or 5xx answer as one of our faults (by fault.def's codes;
