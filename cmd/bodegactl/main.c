@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * bodegactl, the operators' tool: picks the command. */
+#include "command.h"
+
+#include <stdio.h>
+
+static const struct command commands[] = {
+	{"migrate", "apply and undo the databases' migrations", migrate_command},
+};
+
+static int help(FILE *out)
+{
+	fputs("Usage: bodegactl COMMAND [OPTION...]\n\n", out);
+	for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
+		fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].help);
+	fputs("\n`bodegactl COMMAND --help` says more. `bodegactl --version` says which one this "
+	      "is.\n"
+	      "Exit status: 0 done, 1 failed, 64 wrong usage, 69 a server is away, 78 wrong "
+	      "configuration.\n",
+		out);
+	return out == stdout ? COMMAND_FINE : COMMAND_USAGE;
+}
+
+int main(int argc, const char **argv)
+{
+	const struct str name = str_from(argc > 1 ? argv[1] : "");
+
+	for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
+		if (str_eq(name, str_from(commands[i].name)))
+			return commands[i].run(argc - 1, argv + 1);
+	}
+	if (str_eq(name, STR("--version"))) {
+		puts("bodegactl " BODEGA_VERSION);
+		return COMMAND_FINE;
+	}
+	if (str_eq(name, STR("--help")) || str_eq(name, STR("help")))
+		return help(stdout);
+	if (name.len > 0)
+		command_fail(COMMAND_USAGE, "there is no command %s", argv[1]);
+	return help(stderr);
+}
