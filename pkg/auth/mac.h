@@ -24,7 +24,8 @@ enum fault mac_secrets_read(
 void mac_sign(
 	struct task *t, const struct upstream_config *config, struct upstream_request *request);
 
-/* A thread's record of nonces seen. */
+/* The process' record of nonces seen: a call may be repeated on another connection, which another
+ * thread serves. Any thread. `secrets` are borrowed. */
 struct mac_verifier;
 struct mac_verifier *mac_verifier_new(
 	struct str callee, const struct mac_secret *secrets, size_t count);

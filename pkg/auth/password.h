@@ -23,5 +23,8 @@ enum fault password_hash(struct task *t, const struct password_config *config, s
 enum fault password_verify(struct task *t, const struct password_config *config,
 	struct str password, struct str hash, unsigned cost_max, bool *rehash) MUST_CHECK;
 
+/* bcrypt rounds done so far, by any thread: a metric, and how tests compare work. */
+uint64_t password_rounds(void);
+
 /* Among the most common passwords (8 characters and up). */
 bool password_is_common(struct str password);
