@@ -27,6 +27,10 @@ struct fixture {
 	struct str good;
 };
 
+/* Making RSA keys takes longer than all the tests; each test owns its fixture, but not these. */
+static struct signing_key *shared_key;
+static EVP_PKEY *shared_raw;
+
 #define RAW_KID "raw"
 #define GOOD_CLAIMS                                         \
 	"\"sub\":\"0192f0c1-2b3c-7def-8123-456789abcdef\"," \
@@ -47,8 +51,9 @@ static int set_up(void **state)
 
 	scope_begin(s);
 	f->rules = (struct token_rules){STR("bodega"), STR("shop")};
-	f->key = signing_key_new();
-	f->raw = EVP_RSA_gen(2048);
+	f->key = shared_key;
+	f->raw = shared_raw;
+	EVP_PKEY_up_ref(f->raw);
 	f->verifier = verifier_new(&f->rules);
 	f->caller = (struct caller){
 		.user_id = uuid_new(), .session_id = uuid_new(), .role = ROLE_SELLER};
@@ -64,10 +69,25 @@ static int tear_down(void **state)
 	struct fixture *const f = *state;
 
 	verifier_free(f->verifier);
-	signing_key_free(f->key);
 	EVP_PKEY_free(f->raw);
 	scope_end(&f->scope);
 	test_free(f);
+	return 0;
+}
+
+static int set_up_group(void **state)
+{
+	(void)state;
+	shared_key = signing_key_new();
+	shared_raw = EVP_RSA_gen(2048);
+	return 0;
+}
+
+static int tear_down_group(void **state)
+{
+	(void)state;
+	signing_key_free(shared_key);
+	EVP_PKEY_free(shared_raw);
 	return 0;
 }
 
@@ -512,5 +532,5 @@ int main(void)
 		TEST(a_sealed_key_opens_with_its_secret_only),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, set_up_group, tear_down_group);
 }

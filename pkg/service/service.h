@@ -3,6 +3,7 @@
 
 #include "auth/mac.h"
 #include "auth/token.h"
+#include "base/buf.h"
 #include "config/config.h"
 #include "http/server.h"
 #include "pg/pg.h"
@@ -18,8 +19,10 @@ struct service_peer {
 	bool internal; /* calls carry a MAC */
 };
 
-/* Background work: runs as a task on the first loop, again `every_us` after it ended (± 10 %), on
- * each replica. */
+/* Background work: runs as a task on the first loop, at the start and again `every_us` after it
+ * ended (± 10 %), on each replica; its deadline is SERVICE_JOB_US, its actor "system". */
+enum { SERVICE_JOB_US = 60000000, SERVICE_PEERS_MAX = 8, SERVICE_JOBS_MAX = 8 };
+
 struct service_job {
 	const char *name; /* in metrics and logs */
 	int64_t every_us;
@@ -29,27 +32,37 @@ struct service_job {
 struct service {
 	const char *name; /* "products" */
 	const char *summary; /* a sentence for --help */
+	const char *port; /* defaults: "8082" */
+	const char *admin_port; /* "9082" */
+	const char *tls_port; /* "0": none */
 	const struct route *routes;
 	size_t route_count;
-	handler_fn *fallback;
+	handler_fn *fallback; /* for what no route matches; NULL: 404 */
 	const struct config_field *config; /* the program's own variables, over *config_struct */
 	size_t config_count;
 	void *config_struct;
 	const struct pg_schema *schema; /* NULL: no database */
 	bool redis;
-	bool verifies_tokens; /* false: users verifies with its own keys, by `authenticate` */
+	/* Where the keys that verify access tokens come from: gives a JWKS document that lives in
+	 * the task's scope. NULL: from users (USERS_URL). Suspends. */
+	enum fault (*fetch_keys)(struct task *t, struct str *jwks);
 	const struct service_peer *peers;
 	size_t peer_count;
 	const struct service_job *jobs;
 	size_t job_count;
 	/* Once, after the configuration is read and before threads start. A fault ends the program
-	 * with 78. */
+	 * with 78 and the scope's field errors and detail on standard error. `s` lives as long as
+	 * the process. */
 	enum fault (*start)(struct scope *s);
 	/* On each loop's thread, before it serves. */
 	void (*start_thread)(struct loop *l);
 	void (*stop_thread)(struct loop *l);
 	/* Ready beyond database and keys; `why` gets a sentence. NULL: always. */
 	bool (*ready)(struct str *why);
+	/* Adds members to the body of GET /health, each with a comma before it. NULL: none. */
+	void (*health)(struct buf *json);
+	/* Adds headers to each reply, as server_config's. NULL: none. */
+	void (*before_reply)(const struct request *request, struct reply *reply);
 };
 
 /* Runs until SIGTERM or SIGINT and has drained: exit 0. 78: wrong configuration, all of it named;
@@ -58,6 +71,9 @@ int service_main(int argc, char **argv, const struct service *service);
 
 /* The calling thread's client of a peer; by name, of service.peers. */
 struct upstream *service_peer(const char *name);
+
+/* The rules that access tokens of this shop follow (TOKEN_ISSUER, TOKEN_AUDIENCE). */
+const struct token_rules *service_token_rules(void);
 
 /* The calling thread's Redis client; NULL when the service has none. */
 struct redis *service_redis(void);

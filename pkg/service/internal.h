@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* What the files of this package know of each other: the process and its threads. */
+
+#include "service/settings.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+/* The last JWKS document; each thread's verifier takes it over when it sees a newer version. */
+struct key_store {
+	pthread_mutex_t lock;
+	struct arena *arena; /* of the document */
+	struct str jwks;
+	atomic_uint version; /* 0: none yet */
+	atomic_int_fast64_t fetched_us; /* the last try began then */
+	atomic_bool fetching;
+};
+
+struct service_thread {
+	unsigned index;
+	pthread_t thread;
+	struct loop *loop;
+	struct server_worker *server;
+	struct pg *pg;
+	struct redis *redis;
+	struct upstream *peers[SERVICE_PEERS_MAX];
+	struct verifier *verifier;
+	unsigned keys_version; /* of the verifier's */
+
+	struct loop_timer beat;
+	atomic_int_fast64_t beat_us; /* when the loop last turned for it */
+	atomic_bool ready; /* once it is, for ever */
+
+	struct loop_message announce;
+	struct loop_message close;
+	struct loop_timer drain;
+	int64_t drain_until_us;
+};
+
+/* A job of the service on the first loop. */
+struct job {
+	const struct service_job *what;
+	struct service_thread *thread;
+	struct loop_timer timer;
+	struct task *task; /* while it runs */
+	enum fault last;
+	struct counter *runs;
+	struct counter *faults;
+	struct histogram *seconds;
+	int64_t started_us;
+	bool stopped;
+};
+
+struct process {
+	const struct service *service;
+	struct scope scope; /* lives as long as the process */
+	struct settings settings;
+	struct server *server;
+	struct mac_verifier *macs;
+	struct key_store keys;
+	struct service_thread threads[WORKERS_MAX];
+	unsigned thread_count;
+	struct job jobs[SERVICE_JOBS_MAX + 1];
+	size_t job_count;
+	atomic_bool draining;
+	int64_t begun_us;
+
+	/* start-up: threads that serve, and the first one's sentence why it could not */
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	unsigned started;
+	unsigned failed;
+	char why[256];
+};
+
+extern struct process process;
+
+/* ---- thread.c ---- */
+
+/* Starts all threads and waits until each serves. False, and all of them have ended: process.why
+ * says why. */
+bool threads_start(void);
+
+/* Ends the threads, each as soon as nothing is left to do, at `until_us` at the latest. */
+void threads_close(int64_t until_us);
+void threads_announce(void);
+void threads_join(void);
+
+/* The calling thread's. */
+struct service_thread *thread_here(void);
+
+/* ---- ready.c ---- */
+
+/* Whether this thread has what it needs to serve; `why` gets a sentence. */
+bool thread_is_ready(struct service_thread *t, struct str *why);
+
+/* Whether the process wants requests. `why` gets a sentence, in s. */
+bool process_is_ready(struct scope *s, struct str *why);
+
+/* Whether all loops turn. `why` gets a sentence, in s. */
+bool process_is_alive(struct scope *s, struct str *why);
+
+/* ---- keys.c ---- */
+
+void keys_init(void);
+
+/* Brings the thread's verifier up to date with the store. */
+void keys_take(struct service_thread *t);
+
+/* The job that fetches the keys again and again. Suspends. */
+enum fault keys_refresh(struct task *t);
+
+/* Fetches them because a token names an unknown one, unless that was tried a short while ago. */
+enum fault keys_fetch_soon(struct task *t) MUST_CHECK;
+
+/* ---- authenticate.c ---- */
+
+/* For server_config.authenticate. Suspends. */
+enum fault authenticate(struct task *t, const struct request *request, struct caller *caller);
+
+/* ---- admin.c ---- */
+
+extern const struct route admin_routes[];
+extern const size_t admin_route_count;
+
+/* The service's routes and those of its health, in s. */
+const struct route *routes_with_health(struct scope *s, size_t *count);
+
+/* ---- jobs.c ---- */
+
+void jobs_start(struct service_thread *first);
+
+/* No job begins any more. */
+void jobs_stop(void);
+bool jobs_run(void);
+void jobs_cancel(void);

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Background work on the first loop. A job never runs twice at a time; its next run is set when
+ * the last one has ended. What changes is logged, not each run. */
+#include "service/internal.h"
+
+#include "base/check.h"
+#include "base/random.h"
+#include "log/log.h"
+#include "metrics/metrics.h"
+
+static const struct service_job keys_job = {"keys", INT64_C(60000000), keys_refresh};
+
+static void add(struct service_thread *first, const struct service_job *what);
+static void fire(struct loop_timer *timer);
+static void run(struct task *t, void *arg);
+static void done(struct task *t, void *arg);
+static void again(struct job *job);
+
+void jobs_start(struct service_thread *first)
+{
+	add(first, &keys_job);
+	CHECK(process.service->job_count <= SERVICE_JOBS_MAX);
+	for (size_t i = 0; i < process.service->job_count; i++)
+		add(first, &process.service->jobs[i]);
+}
+
+void jobs_stop(void)
+{
+	for (size_t i = 0; i < process.job_count; i++) {
+		struct job *const job = &process.jobs[i];
+
+		job->stopped = true;
+		loop_timer_clear(job->thread->loop, &job->timer);
+	}
+}
+
+bool jobs_run(void)
+{
+	for (size_t i = 0; i < process.job_count; i++)
+		if (process.jobs[i].task != NULL)
+			return true;
+	return false;
+}
+
+void jobs_cancel(void)
+{
+	for (size_t i = 0; i < process.job_count; i++)
+		if (process.jobs[i].task != NULL)
+			task_cancel(process.jobs[i].task, FAULT_UNAVAILABLE);
+}
+
+static void add(struct service_thread *first, const struct service_job *what)
+{
+	struct job *const job = &process.jobs[process.job_count++];
+	const struct metric_label *const labels = LABELS({"job", str_from(what->name)});
+
+	*job = (struct job){.what = what, .thread = first, .timer.fire = fire};
+	job->runs = counter_get("bodega_job_runs_total", "Runs of background jobs.", labels);
+	job->faults = counter_get("bodega_job_faults_total",
+		"Runs of background jobs that ended with a fault.", labels);
+	job->seconds = histogram_get("bodega_job_duration_seconds", "How long background jobs ran.",
+		&histogram_seconds, labels);
+	loop_timer_set(first->loop, &job->timer, loop_now_us(first->loop));
+}
+
+static void fire(struct loop_timer *timer)
+{
+	struct job *const job = CONTAINER_OF(timer, struct job, timer);
+	struct loop *const l = job->thread->loop;
+
+	job->started_us = loop_now_us(l);
+	if (task_start(l, job->started_us + SERVICE_JOB_US, run, done, job, &job->task) != OK)
+		again(job);
+}
+
+static void run(struct task *t, void *arg)
+{
+	struct job *const job = arg;
+	const enum fault last = job->last;
+
+	t->actor = STR("system");
+	job->last = job->what->run(t);
+	if (job->last != OK && job->last != last)
+		log_line(LEVEL_WARN, "job failed", LOG_TEXT("job", job->what->name),
+			LOG_FAULT("fault", job->last), LOG_STR("detail", t->scope.detail));
+	if (job->last == OK && last != OK)
+		log_line(LEVEL_INFO, "job works again", LOG_TEXT("job", job->what->name));
+}
+
+static void done(struct task *t, void *arg)
+{
+	struct job *const job = arg;
+
+	(void)t;
+	job->task = NULL;
+	counter_inc(job->runs);
+	if (job->last != OK)
+		counter_inc(job->faults);
+	histogram_observe(job->seconds, loop_now_us(job->thread->loop) - job->started_us);
+	again(job);
+}
+
+/* every_us ± 10 % from now */
+static void again(struct job *job)
+{
+	const int64_t every_us = job->what->every_us;
+	const int64_t spread_us = (int64_t)random_below((uint64_t)every_us / 5 + 1);
+	struct loop *const l = job->thread->loop;
+
+	if (!job->stopped)
+		loop_timer_set(
+			l, &job->timer, loop_now_us(l) + every_us - every_us / 10 + spread_us);
+}

@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A program's life: configuration, threads, a signal, draining, the end. This thread serves
+ * nothing; it waits for signals, which all others have blocked. */
+#include "service/internal.h"
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "log/log.h"
+#include "metrics/metrics.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <malloc.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+enum {
+	ARENAS_MAX = 2, /* of malloc: each costs memory that only its threads use */
+	CONNECTIONS_MAX = 8192, /* a thread */
+	REQUESTS_MAX = 3072, /* a thread; the loop's tasks_max is 4096 */
+	HEAD_TIMEOUT_US = 10000000,
+	IDLE_TIMEOUT_US = 75000000,
+	STALL_TIMEOUT_US = 30000000
+};
+
+struct process process;
+
+static int read_arguments(int argc, char **argv, const struct service *service);
+static void print_help(const struct service *service);
+static void set_up_process(sigset_t *signals);
+static bool configure(void);
+static bool open_server(void);
+static bool ports_are_free(void);
+static bool port_is_free(uint16_t port);
+static void serve(const sigset_t *signals);
+static void drain(const sigset_t *signals);
+static void wait_or_signal(const sigset_t *signals, int64_t us);
+static int64_t stack_high_water(void *arg);
+
+int service_main(int argc, char **argv, const struct service *service)
+{
+	int status = read_arguments(argc, argv, service);
+	sigset_t signals;
+
+	if (status >= 0)
+		return status;
+	process.service = service;
+	process.begun_us = clock_monotonic_us();
+	set_up_process(&signals);
+	if (!configure())
+		return CONFIG_EXIT;
+	log_start(service->name, STDOUT_FILENO);
+	status = EXIT_FAILURE;
+	if (open_server()) {
+		if (ports_are_free() && threads_start()) {
+			serve(&signals);
+			status = EXIT_SUCCESS;
+		}
+		server_free(process.server);
+	}
+	if (status != EXIT_SUCCESS) {
+		log_line(LEVEL_ERROR, "cannot start", LOG_TEXT("why", process.why));
+		fprintf(stderr, "%s: %s\n", service->name, process.why);
+	}
+	log_stop();
+	mac_verifier_free(process.macs);
+	arena_unref(process.keys.arena);
+	scope_end(&process.scope);
+	arena_trim();
+	return status;
+}
+
+/* The exit status when the arguments were all there is to do, else -1. */
+static int read_arguments(int argc, char **argv, const struct service *service)
+{
+	if (argc == 1)
+		return -1;
+	if (argc == 2 && strcmp(argv[1], "--version") == 0) {
+		printf("%s %s\n", service->name, BODEGA_VERSION);
+		return EXIT_SUCCESS;
+	}
+	if (argc == 2 && strcmp(argv[1], "--help") == 0) {
+		print_help(service);
+		return EXIT_SUCCESS;
+	}
+	fprintf(stderr,
+		"usage: %s [--help | --version]\nEverything else is configured by the "
+		"environment.\n",
+		service->name);
+	return EX_USAGE;
+}
+
+static void print_help(const struct service *service)
+{
+	struct scope s;
+
+	printf("usage: %s [--help | --version]\n\n%s\n\n"
+	       "Configuration, from the environment (NAME_FILE names a file with the value):\n\n",
+		service->name, service->summary);
+	scope_begin(&s);
+	settings_help(&s, service, stdout);
+	scope_end(&s);
+}
+
+static void set_up_process(sigset_t *signals)
+{
+	struct rlimit files;
+
+	mallopt(M_ARENA_MAX, ARENAS_MAX);
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(signals);
+	sigaddset(signals, SIGTERM);
+	sigaddset(signals, SIGINT);
+	pthread_sigmask(SIG_BLOCK, signals, NULL);
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+		files.rlim_cur = files.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
+	CHECK(pthread_mutex_init(&process.lock, NULL) == 0);
+	CHECK(pthread_cond_init(&process.changed, NULL) == 0);
+	keys_init();
+}
+
+static bool configure(void)
+{
+	const struct service *const service = process.service;
+	struct settings *const settings = &process.settings;
+	struct scope *const s = &process.scope;
+	enum fault fault;
+
+	scope_begin(s);
+	fault = settings_load(s, service, settings);
+	if (fault == OK && service->start != NULL)
+		fault = service->start(s);
+	if (fault != OK) {
+		config_print_errors(s, service->name, stderr);
+		if (s->detail.len > 0)
+			fprintf(stderr, "%s: %.*s\n", service->name, STR_ARG(s->detail));
+		return false;
+	}
+	log_set_level((enum level)settings->log_level);
+	process.thread_count = (unsigned)settings->workers;
+	process.macs = mac_verifier_new(
+		str_from(service->name), settings->secrets, settings->secret_count);
+	return true;
+}
+
+static bool open_server(void)
+{
+	const struct service *const service = process.service;
+	const struct settings *const settings = &process.settings;
+	struct server_config config = {
+		.name = service->name,
+		.admin_routes = admin_routes,
+		.admin_route_count = admin_route_count,
+		.fallback = service->fallback,
+		.authenticate = authenticate,
+		.before_reply = service->before_reply,
+		.address = settings->listen_address,
+		.port = settings->port,
+		.admin_port = settings->admin_port,
+		.tls_port = settings->tls_port,
+		.tls_cert_file = settings->tls_cert_file.at,
+		.tls_key_file = settings->tls_key_file.at,
+		.connections_max = CONNECTIONS_MAX,
+		.requests_max = REQUESTS_MAX,
+		.head_timeout_us = HEAD_TIMEOUT_US,
+		.idle_timeout_us = IDLE_TIMEOUT_US,
+		.stall_timeout_us = STALL_TIMEOUT_US,
+	};
+	struct str error = STR_NONE;
+
+	config.routes = routes_with_health(&process.scope, &config.route_count);
+	process.server = server_new(&config, &error);
+	if (process.server == NULL)
+		snprintf(process.why, sizeof process.why, "%.*s", STR_ARG(error));
+	return process.server != NULL;
+}
+
+/* Our own listeners share their ports (SO_REUSEPORT), and would do so with another instance of the
+ * same user that somebody has forgotten. */
+static bool ports_are_free(void)
+{
+	const struct settings *const settings = &process.settings;
+
+	return port_is_free(settings->port) && port_is_free(settings->admin_port) &&
+	       port_is_free(settings->tls_port);
+}
+
+static bool port_is_free(uint16_t port)
+{
+	char address[INET6_ADDRSTRLEN];
+	struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(port)};
+	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
+	const int on = 1;
+	bool is_v4, taken;
+	int fd;
+
+	snprintf(address, sizeof address, "%.*s", STR_ARG(process.settings.listen_address));
+	is_v4 = inet_pton(AF_INET, address, &v4.sin_addr) == 1;
+	if (port == 0 || (!is_v4 && inet_pton(AF_INET6, address, &v6.sin6_addr) != 1))
+		return true; /* none; or http says what is wrong with it */
+	fd = socket(is_v4 ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return true;
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+	taken = bind(fd, is_v4 ? (struct sockaddr *)&v4 : (struct sockaddr *)&v6,
+			is_v4 ? sizeof v4 : sizeof v6) != 0 &&
+	        errno == EADDRINUSE;
+	close(fd);
+	if (taken)
+		snprintf(process.why, sizeof process.why,
+			"port %u of %s is taken: by another instance?", port, address);
+	return !taken;
+}
+
+static void serve(const sigset_t *signals)
+{
+	const struct settings *const settings = &process.settings;
+	int number;
+
+	gauge_set(gauge_get("bodega_build_info", "The program and its version.",
+			  LABELS({"service", str_from(process.service->name)},
+				  {"version", STR(BODEGA_VERSION)})),
+		1);
+	metric_callback("bodega_fiber_stack_high_water_bytes",
+		"The deepest stack of a fiber so far.", NULL, stack_high_water, NULL);
+	log_line(LEVEL_INFO, "started", LOG_TEXT("version", BODEGA_VERSION),
+		LOG_INT("threads", process.thread_count),
+		LOG_STR("address", settings->listen_address), LOG_INT("port", settings->port),
+		LOG_INT("admin_port", settings->admin_port),
+		LOG_INT("tls_port", settings->tls_port),
+		LOG_MS("start_ms", clock_monotonic_us() - process.begun_us));
+	sigwait(signals, &number);
+	log_line(LEVEL_INFO, "stopping", LOG_TEXT("signal", number == SIGTERM ? "TERM" : "INT"));
+	drain(signals);
+	log_line(LEVEL_INFO, "stopped");
+}
+
+/* Not ready any more, but serving, until load balancers know; then what runs may finish. A second
+ * signal ends the wait for load balancers. */
+static void drain(const sigset_t *signals)
+{
+	atomic_store(&process.draining, true);
+	threads_announce();
+	wait_or_signal(signals, process.settings.drain_delay_us);
+	threads_close(clock_monotonic_us() + process.settings.drain_timeout_us);
+	threads_join();
+}
+
+static void wait_or_signal(const sigset_t *signals, int64_t us)
+{
+	const struct timespec time = {.tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000};
+
+	if (us > 0)
+		sigtimedwait(signals, NULL, &time);
+}
+
+static int64_t stack_high_water(void *arg)
+{
+	(void)arg;
+	return (int64_t)task_stack_high_water();
+}
+
+const struct token_rules *service_token_rules(void)
+{
+	return &process.settings.token_rules;
+}

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The configuration that all programs share. Everything is looked at before anything is reported,
+ * so that one start names all mistakes. */
+#include "service/settings.h"
+
+#include "auth/base64.h"
+#include "auth/crypto.h"
+#include "auth/cursor.h"
+#include "base/check.h"
+#include "service/cpu.h"
+
+#include <ctype.h>
+
+enum { VARIABLES_MAX = 40 };
+
+/* The tables of one service, put together. */
+struct fields {
+	struct config_field at[VARIABLES_MAX];
+	size_t count;
+};
+
+static const struct config_field common_fields[] = {
+	CONFIG(struct settings, listen_address, TEXT, "LISTEN_ADDRESS", "0.0.0.0",
+		"The address to listen on."),
+	CONFIG(struct settings, tls_cert_file, TEXT, "TLS_CERT_FILE", CONFIG_OPTIONAL,
+		"The certificate chain of the TLS port, in PEM."),
+	CONFIG(struct settings, tls_key_file, TEXT, "TLS_KEY_FILE", CONFIG_OPTIONAL,
+		"The private key of the TLS port, in PEM."),
+	CONFIG(struct settings, workers, INT, "WORKERS", "0",
+		"Threads that serve; 0: as many as the container has CPUs, at most 8.",
+		.max = WORKERS_MAX),
+	CONFIG(struct settings, log_level, CHOICE, "LOG_LEVEL", "info", "What is logged, at first.",
+		.choices = "debug info warn error"),
+	CONFIG(struct settings, drain_delay_us, DURATION, "DRAIN_DELAY", "0s",
+		"How long to go on serving after a signal to stop, not ready any more.",
+		.max = INT64_C(600000000)),
+	CONFIG(struct settings, drain_timeout_us, DURATION, "DRAIN_TIMEOUT", "20s",
+		"How long requests that run may take to finish then.", .max = INT64_C(600000000)),
+	CONFIG(struct settings, currency, TEXT, "CURRENCY", "USD",
+		"The shop's currency (ISO 4217)."),
+	CONFIG(struct settings, token_rules.issuer, TEXT, "TOKEN_ISSUER", "bodega",
+		"The issuer (iss) of access tokens."),
+	CONFIG(struct settings, token_rules.audience, TEXT, "TOKEN_AUDIENCE", "bodega",
+		"The audience (aud) of access tokens."),
+	CONFIG(struct settings, internal_secrets, SECRET, "INTERNAL_SECRETS", CONFIG_OPTIONAL,
+		"Who may call whom inside: lines of caller, callee, secret, previous secret."),
+};
+
+static const struct config_field database_fields[] = {
+	CONFIG(struct settings, database_url, URL, "DATABASE_URL", CONFIG_REQUIRED,
+		"The PostgreSQL database.", .choices = "postgresql postgres"),
+	CONFIG(struct settings, read_connections, INT, "READ_CONNECTIONS", "2",
+		"Connections a thread for short reads.", .min = 1, .max = 64),
+	CONFIG(struct settings, slow_connections, INT, "SLOW_CONNECTIONS", "2",
+		"Connections a thread for lists and searches.", .min = 1, .max = 64),
+	CONFIG(struct settings, write_connections, INT, "WRITE_CONNECTIONS", "4",
+		"Connections a thread for writes.", .min = 1, .max = 64),
+	CONFIG(struct settings, cursor_secret, SECRET, "CURSOR_SECRET", CONFIG_REQUIRED,
+		"Signs the cursors of lists: 32 bytes or more in base64, the same on each "
+		"replica."),
+};
+
+static const struct config_field redis_fields[] = {
+	CONFIG(struct settings, redis_url, URL, "REDIS_URL", CONFIG_OPTIONAL,
+		"Redis; without it nothing is cached.", .choices = "redis unix"),
+};
+
+static void gather(struct scope *s, const struct service *service, struct settings *settings,
+	struct fields *fields);
+static void add(struct fields *fields, const struct config_field *field, size_t count);
+static void add_port(struct fields *fields, const char *name, size_t offset, const char *fallback,
+	const char *help);
+static void add_peer(struct scope *s, struct settings *settings, const struct service_peer *peer,
+	struct fields *f);
+static bool is_peer(const struct service *service, const char *name);
+static void check_tls(struct scope *s, struct settings *settings);
+static void check_currency(struct scope *s, const struct settings *settings);
+static void check_cursor_secret(struct scope *s, const struct settings *settings);
+static void check_secrets(struct scope *s, struct settings *settings);
+static void check_peer(
+	struct scope *s, const struct service *service, struct settings *settings, size_t index);
+static struct str address_of(struct scope *s, struct str url);
+
+enum fault settings_load(struct scope *s, const struct service *service, struct settings *settings)
+{
+	struct fields fields = {0};
+	enum fault fault, own;
+
+	*settings = (struct settings){0};
+	gather(s, service, settings, &fields);
+	fault = config_load(s, fields.at, fields.count, settings);
+	own = config_load(s, service->config, service->config_count, service->config_struct);
+	if (fault == OK) {
+		check_tls(s, settings);
+		check_currency(s, settings);
+		if (service->schema != NULL)
+			check_cursor_secret(s, settings);
+		check_secrets(s, settings);
+		for (size_t i = 0; i < settings->peer_count; i++)
+			check_peer(s, service, settings, i);
+	}
+	if (settings->workers == 0)
+		settings->workers = cpu_workers();
+	return fault == OK && own == OK && s->error_count == 0 ? OK : FAULT_INVALID;
+}
+
+void settings_help(struct scope *s, const struct service *service, FILE *out)
+{
+	struct settings settings = {0};
+	struct fields fields = {0};
+
+	gather(s, service, &settings, &fields);
+	config_help(fields.at, fields.count, out);
+	config_help(service->config, service->config_count, out);
+}
+
+static void gather(struct scope *s, const struct service *service, struct settings *settings,
+	struct fields *fields)
+{
+	static const struct service_peer users = {.name = "users"};
+
+	add_port(
+		fields, "PORT", offsetof(struct settings, port), service->port, "The public port.");
+	add_port(fields, "ADMIN_PORT", offsetof(struct settings, admin_port), service->admin_port,
+		"The port of probes and metrics; never to be reached from outside.");
+	add_port(fields, "TLS_PORT", offsetof(struct settings, tls_port), service->tls_port,
+		"The public port with TLS; 0: none.");
+	add(fields, common_fields, sizeof common_fields / sizeof *common_fields);
+	if (service->schema != NULL)
+		add(fields, database_fields, sizeof database_fields / sizeof *database_fields);
+	if (service->redis)
+		add(fields, redis_fields, sizeof redis_fields / sizeof *redis_fields);
+	for (size_t i = 0; i < service->peer_count; i++)
+		add_peer(s, settings, &service->peers[i], fields);
+	if (service->fetch_keys == NULL && !is_peer(service, users.name))
+		add_peer(s, settings, &users, fields);
+}
+
+static void add(struct fields *fields, const struct config_field *field, size_t count)
+{
+	CHECK(fields->count + count <= VARIABLES_MAX);
+	memcpy(&fields->at[fields->count], field, count * sizeof *field);
+	fields->count += count;
+}
+
+static void add_port(struct fields *fields, const char *name, size_t offset, const char *fallback,
+	const char *help)
+{
+	const struct config_field field = {.name = name,
+		.type = CONFIG_PORT,
+		.offset = offset,
+		.fallback = fallback,
+		.help = help};
+
+	add(fields, &field, 1);
+}
+
+/* "products" → PRODUCTS_URL */
+static void add_peer(struct scope *s, struct settings *settings, const struct service_peer *peer,
+	struct fields *f)
+{
+	const struct str name = scope_format(s, "%s_URL", peer->name);
+	const struct str help = scope_format(
+		s, "Where %s is: http://host:port, several with commas between them.", peer->name);
+	const struct config_field field = {.name = name.at,
+		.type = CONFIG_URLS,
+		.offset = offsetof(struct settings, peer_urls) +
+	                  settings->peer_count * sizeof settings->peer_urls[0],
+		.fallback = CONFIG_REQUIRED,
+		.help = help.at,
+		.choices = "http"};
+
+	CHECK(settings->peer_count < SERVICE_PEERS_MAX);
+	for (char *c = (char *)(uintptr_t)name.at; *c != '\0'; c++)
+		*c = (char)toupper((unsigned char)*c);
+	settings->peers[settings->peer_count++] = *peer;
+	add(f, &field, 1);
+}
+
+static bool is_peer(const struct service *service, const char *name)
+{
+	for (size_t i = 0; i < service->peer_count; i++)
+		if (strcmp(service->peers[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+static void check_tls(struct scope *s, struct settings *settings)
+{
+	if (settings->tls_port == 0)
+		return;
+	if (settings->tls_cert_file.len == 0)
+		fail_field(s, STR("TLS_CERT_FILE"), "required",
+			"must be given, or TLS_PORT must be 0");
+	if (settings->tls_key_file.len == 0)
+		fail_field(
+			s, STR("TLS_KEY_FILE"), "required", "must be given, or TLS_PORT must be 0");
+}
+
+static void check_currency(struct scope *s, const struct settings *settings)
+{
+	struct currency currency;
+
+	if (currency_find(settings->currency, &currency))
+		currency_set_shop(currency);
+	else
+		fail_field(s, STR("CURRENCY"), "value",
+			"must be a currency of ISO 4217 such as USD, in upper case");
+}
+
+static void check_cursor_secret(struct scope *s, const struct settings *settings)
+{
+	struct str secret;
+
+	if (base64_decode(s->arena, BASE64, settings->cursor_secret, &secret) &&
+		secret.len >= SECRET_BYTES_MIN)
+		cursor_set_secret(secret);
+	else
+		fail_field(s, STR("CURSOR_SECRET"), "format", "must be %d bytes or more in base64",
+			SECRET_BYTES_MIN);
+}
+
+static void check_secrets(struct scope *s, struct settings *settings)
+{
+	if (mac_secrets_read(s, settings->internal_secrets, &settings->secrets,
+		    &settings->secret_count) == OK)
+		return;
+	fail_field(s, STR("INTERNAL_SECRETS"), "format", "%.*s", STR_ARG(s->detail));
+	s->detail = STR_NONE;
+}
+
+static void check_peer(
+	struct scope *s, const struct service *service, struct settings *settings, size_t index)
+{
+	const struct texts urls = settings->peer_urls[index];
+	const struct service_peer *const peer = &settings->peers[index];
+	struct str *const addresses = arena_alloc_array(s->arena, urls.count, sizeof *addresses);
+
+	for (size_t i = 0; i < urls.count; i++) {
+		addresses[i] = address_of(s, urls.at[i]);
+		if (addresses[i].at == NULL)
+			fail_field(s, scope_format(s, "the URL of %s", peer->name), "format",
+				"must be http://host:port, without a path: %.*s",
+				STR_ARG(urls.at[i]));
+	}
+	settings->peer_addresses[index] = (struct texts){addresses, urls.count};
+	if (!peer->internal)
+		return;
+	for (size_t i = 0; i < settings->secret_count; i++) {
+		struct mac_secret *const secret = &settings->secrets[i];
+
+		if (str_eq(secret->caller, str_from(service->name)) &&
+			str_eq(secret->callee, str_from(peer->name)))
+			settings->peer_secrets[index] = secret;
+	}
+	if (settings->peer_secrets[index] == NULL)
+		fail_field(s, STR("INTERNAL_SECRETS"), "required",
+			"must have a line that begins with \"%s %s\"", service->name, peer->name);
+}
+
+/* STR_NONE when the URL has anything behind the port. */
+static struct str address_of(struct scope *s, struct str url)
+{
+	struct str rest = str_skip(url, strlen("http://"));
+
+	if (str_ends(rest, STR("/")))
+		rest.len--;
+	if (rest.len == 0 || memchr(rest.at, '/', rest.len) != NULL ||
+		memchr(rest.at, '@', rest.len) != NULL)
+		return STR_NONE;
+	if (rest.at[rest.len - 1] == ']' || memchr(rest.at, ':', rest.len) == NULL)
+		return scope_format(s, "%.*s:80", STR_ARG(rest));
+	return rest;
+}

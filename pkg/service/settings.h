@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "service/service.h"
+
+enum { WORKERS_MAX = 64 };
+
+/* The variables that all programs have, and those of what a service describes: database, Redis,
+ * peers. */
+struct settings {
+	struct str listen_address;
+	uint16_t port;
+	uint16_t admin_port;
+	uint16_t tls_port;
+	struct str tls_cert_file;
+	struct str tls_key_file;
+	int64_t workers; /* 0 in the environment: by the CPUs; never 0 after loading */
+	int log_level;
+	int64_t drain_delay_us;
+	int64_t drain_timeout_us;
+	struct str currency;
+	struct token_rules token_rules;
+	struct str internal_secrets;
+	struct mac_secret *secrets; /* read from internal_secrets */
+	size_t secret_count;
+
+	struct str database_url;
+	int64_t read_connections; /* a thread */
+	int64_t slow_connections;
+	int64_t write_connections;
+	struct str cursor_secret;
+
+	struct str redis_url;
+
+	struct service_peer peers[SERVICE_PEERS_MAX]; /* service.peers, and users for its keys */
+	size_t peer_count;
+	struct texts peer_urls[SERVICE_PEERS_MAX];
+	struct texts peer_addresses[SERVICE_PEERS_MAX]; /* "127.0.0.1:8081" */
+	struct mac_secret *peer_secrets[SERVICE_PEERS_MAX]; /* NULL: no MAC */
+};
+
+/* Reads everything, the program's own variables too. FAULT_INVALID: every mistake is among the
+ * errors of s. */
+enum fault settings_load(
+	struct scope *s, const struct service *service, struct settings *settings) MUST_CHECK;
+
+/* For --help. */
+void settings_help(struct scope *s, const struct service *service, FILE *out);

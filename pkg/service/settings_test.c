@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/testing.h"
+
+#include "service/settings.h"
+
+#include <stdlib.h>
+
+#define KEY "YWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWE="
+
+struct own {
+	int64_t number;
+};
+
+static struct own own;
+
+static const struct config_field own_fields[] = {
+	CONFIG(struct own, number, INT, "OWN_NUMBER", "7", "A number.", .max = 10),
+};
+static const struct service_peer peers[] = {{.name = "products", .internal = true}};
+static const struct pg_schema schema;
+static const struct service service = {
+	.name = "orders",
+	.port = "8083",
+	.admin_port = "9083",
+	.tls_port = "0",
+	.config = own_fields,
+	.config_count = 1,
+	.config_struct = &own,
+	.schema = &schema,
+	.redis = true,
+	.peers = peers,
+	.peer_count = 1,
+};
+
+struct variable {
+	const char *name;
+	const char *value;
+};
+
+static const struct variable good[] = {
+	{"DATABASE_URL", "postgresql:///orders_db"},
+	{"CURSOR_SECRET", KEY},
+	{"PRODUCTS_URL", "http://127.0.0.1:8082,http://localhost/"},
+	{"USERS_URL", "http://[::1]:8081"},
+	{"INTERNAL_SECRETS", "orders products " KEY},
+};
+
+static struct scope s;
+static struct settings settings;
+
+static int set_up(void **state)
+{
+	(void)state;
+	clearenv();
+	for (size_t i = 0; i < sizeof good / sizeof *good; i++)
+		setenv(good[i].name, good[i].value, 1);
+	scope_begin(&s);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	scope_end(&s);
+	return 0;
+}
+
+static void defaults_and_what_is_given(void **state)
+{
+	(void)state;
+	setenv("WORKERS", "3", 1);
+	assert_int_equal(settings_load(&s, &service, &settings), OK);
+	assert_int_equal(settings.port, 8083);
+	assert_int_equal(settings.admin_port, 9083);
+	assert_int_equal(settings.tls_port, 0);
+	assert_int_equal(settings.workers, 3);
+	assert_int_equal(settings.log_level, LEVEL_INFO);
+	assert_int_equal(settings.drain_timeout_us, 20000000);
+	assert_int_equal(own.number, 7);
+	assert_int_equal(settings.peer_count, 2);
+	assert_string_equal(settings.peers[1].name, "users");
+	assert_str_equal(settings.peer_addresses[0].at[0], STR("127.0.0.1:8082"));
+	assert_str_equal(settings.peer_addresses[0].at[1], STR("localhost:80"));
+	assert_str_equal(settings.peer_addresses[1].at[0], STR("[::1]:8081"));
+	assert_ptr_equal(settings.peer_secrets[0], &settings.secrets[0]);
+	assert_null(settings.peer_secrets[1]);
+}
+
+static void threads_follow_the_cpus(void **state)
+{
+	(void)state;
+	assert_int_equal(settings_load(&s, &service, &settings), OK);
+	assert_in_range(settings.workers, 1, 8);
+}
+
+static void each_mistake_is_named(void **state)
+{
+	static const struct {
+		const char *name;
+		const char *value;
+		const char *field;
+	} rows[] = {
+		{"PORT", "eighty", "PORT"},
+		{"TLS_PORT", "8443", "TLS_CERT_FILE"},
+		{"CURRENCY", "usd", "CURRENCY"},
+		{"CURRENCY", "US", "CURRENCY"},
+		{"WORKERS", "65", "WORKERS"},
+		{"CURSOR_SECRET", "c2hvcnQ=", "CURSOR_SECRET"},
+		{"CURSOR_SECRET", NULL, "CURSOR_SECRET"},
+		{"DATABASE_URL", NULL, "DATABASE_URL"},
+		{"DATABASE_URL", "mysql://x", "DATABASE_URL"},
+		{"PRODUCTS_URL", "http://127.0.0.1:8082/api", "the URL of products"},
+		{"PRODUCTS_URL", "http://user@127.0.0.1:8082", "the URL of products"},
+		{"PRODUCTS_URL", NULL, "PRODUCTS_URL"},
+		{"USERS_URL", NULL, "USERS_URL"},
+		{"INTERNAL_SECRETS", NULL, "INTERNAL_SECRETS"},
+		{"INTERNAL_SECRETS", "gateway products " KEY, "INTERNAL_SECRETS"},
+		{"INTERNAL_SECRETS", "orders products short", "INTERNAL_SECRETS"},
+		{"OWN_NUMBER", "11", "OWN_NUMBER"},
+	};
+
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		tear_down(state);
+		set_up(state);
+		if (rows[i].value != NULL)
+			setenv(rows[i].name, rows[i].value, 1);
+		else
+			unsetenv(rows[i].name);
+		assert_int_equal(settings_load(&s, &service, &settings), FAULT_INVALID);
+		assert_non_null(s.errors);
+		if (!str_eq(s.errors->field, str_from(rows[i].field)))
+			fail_row(i, "%s=%s named %.*s", rows[i].name,
+				rows[i].value != NULL ? rows[i].value : "(none)",
+				STR_ARG(s.errors->field));
+	}
+}
+
+static void all_mistakes_are_named_at_once(void **state)
+{
+	(void)state;
+	clearenv();
+	setenv("PORT", "x", 1);
+	setenv("OWN_NUMBER", "x", 1);
+	assert_int_equal(settings_load(&s, &service, &settings), FAULT_INVALID);
+	/* the two, and DATABASE_URL, CURSOR_SECRET, PRODUCTS_URL, USERS_URL */
+	assert_int_equal(s.error_count, 6);
+}
+
+static void users_needs_no_peer_for_its_own_keys(void **state)
+{
+	struct service users = service;
+
+	(void)state;
+	users.fetch_keys = (enum fault(*)(struct task *, struct str *))(uintptr_t)1;
+	users.peer_count = 0;
+	assert_int_equal(settings_load(&s, &users, &settings), OK);
+	assert_int_equal(settings.peer_count, 0);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		TEST(defaults_and_what_is_given),
+		TEST(threads_follow_the_cpus),
+		TEST(each_mistake_is_named),
+		TEST(all_mistakes_are_named_at_once),
+		TEST(users_needs_no_peer_for_its_own_keys),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
