@@ -136,7 +136,6 @@ static enum fault call_handler(struct task *t, struct exchange *e)
 
 	shorten_deadline(t, e);
 	TRY(authorise(t, e));
-	shorten_deadline(t, e);
 	before = t->waits;
 	inject_faults(t, e);
 	fault = e->request.route->handler(t, &e->request, &e->reply);
@@ -170,17 +169,17 @@ static bool may_call(unsigned who, const struct caller *caller)
 	return caller->role != ROLE_NONE && (who & (1u << (caller->role + 1))) != 0;
 }
 
-/* To the route's own; and to what another service of ours says is left of its caller's. */
+/* To the route's own; and to what the caller says is left of its own time. Whoever it is: it can
+ * only make its own request shorter. */
 static void shorten_deadline(struct task *t, const struct exchange *e)
 {
 	const struct route *route = e->request.route;
 	const unsigned ms = route->deadline_ms > 0 ? route->deadline_ms : DEADLINE_MS_DEFAULT;
 	int64_t left_ms;
 
-	if (e->request.caller.service.at == NULL)
-		task_deadline_within(t, (int64_t)ms * 1000);
-	else if (str_to_int64(request_header(&e->request, STR("bodega-deadline-ms")), &left_ms) &&
-		 left_ms > 0 && left_ms < INT64_MAX / 1000)
+	task_deadline_within(t, (int64_t)ms * 1000);
+	if (str_to_int64(request_header(&e->request, STR("bodega-deadline-ms")), &left_ms) &&
+		left_ms > 0 && left_ms < INT64_MAX / 1000)
 		task_deadline_within(t, left_ms * 1000);
 }
 

@@ -117,10 +117,13 @@ static enum fault check_head(struct exchange *e, struct scope *s)
 
 static enum fault find_route(struct exchange *e, struct scope *s)
 {
+	const struct server_config *config = &e->site->server->config;
 	struct request *r = &e->request;
 	struct target target;
 	struct route_match match;
 
+	if (config->receive != NULL && !e->site->admin)
+		config->receive(s, r);
 	TRY(target_read(s, r->target, &target));
 	r->path = target.path;
 	r->query = target.query;

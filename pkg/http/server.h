@@ -20,6 +20,10 @@ struct server_config {
 	 * header or the route needs a caller. */
 	enum fault (*authenticate)(
 		struct task *t, const struct request *request, struct caller *caller);
+	/* Looks at a request before it is routed and may change what its task will see: its target
+	 * (paths that older clients use), its headers (what strangers must not send). On the loop,
+	 * it must not suspend; texts live in s. NULL: nothing. */
+	void (*receive)(struct scope *s, struct request *request);
 	/* Adds headers to a reply just before it is sent, a problem document's and the answer to
 	 * OPTIONS included (CORS, RateLimit); on the loop, it must not suspend. NULL: nothing. */
 	void (*before_reply)(const struct request *request, struct reply *reply);

@@ -68,6 +68,25 @@ void upstream_free(struct upstream *u)
 	free(u);
 }
 
+size_t upstream_states(
+	const struct upstream *u, struct scope *s, struct upstream_address_state **states)
+{
+	const size_t count = u->config.address_count;
+
+	*states = arena_alloc_array(s->arena, count, sizeof **states);
+	for (size_t i = 0; i < count; i++) {
+		const struct upstream_address *a = &u->addresses[i];
+		struct upstream_address_state *state = &(*states)[i];
+
+		state->address = scope_dup(s, a->text);
+		state->calls = (int32_t)a->taken;
+		for (const struct list *l = a->idle.next; l != &a->idle; l = l->next)
+			state->idle++;
+		state->refused = a->refused_until_us > loop_now_us(u->loop);
+	}
+	return count;
+}
+
 void upstream_header(struct upstream_request *request, struct str name, struct str value)
 {
 	CHECK(request->header_count < UPSTREAM_HEADERS_MAX);

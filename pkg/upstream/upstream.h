@@ -65,6 +65,18 @@ enum fault upstream_call(struct task *t, struct upstream *u, struct upstream_req
 enum fault upstream_open(struct task *t, struct upstream *u, struct upstream_request *request,
 	struct upstream_reply *reply, struct stream **body) MUST_CHECK;
 
+/* What the calling thread knows of an address. */
+struct upstream_address_state {
+	struct str address;
+	int32_t calls; /* under way */
+	int32_t idle; /* connections kept */
+	bool refused; /* lately: it is the last choice */
+};
+
+/* One for each address, in s. */
+size_t upstream_states(
+	const struct upstream *u, struct scope *s, struct upstream_address_state **states);
+
 /* A numeric address with a port ("127.0.0.1:8082", "[::1]:8082"; "http://" before and '/' behind it
  * are allowed) or "unix:/path". */
 bool upstream_address_valid(struct str address);

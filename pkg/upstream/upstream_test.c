@@ -560,6 +560,14 @@ static void refused_connects_go_elsewhere(void **state)
 		assert_outcome(&p, OK, 200, "ok");
 	}
 	assert_int_equal(counter_value(failed), before + 1); /* then left alone for a while */
+	struct upstream_address_state *states;
+	struct scope scope;
+	scope_begin(&scope);
+	assert_int_equal(upstream_states(u, &scope, &states), 2);
+	assert_str_equal(states[1].address, addresses[1]);
+	assert_true(states[0].refused && states[0].idle == 0);
+	assert_true(!states[1].refused && states[1].idle == 1 && states[1].calls == 0);
+	scope_end(&scope);
 	upstream_free(u);
 	u = upstream_to(addresses, 1, 4);
 	const struct probe p = call(u, "POST");
