@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One connection in libpq's pipeline mode: connecting, preparing, sending, reading answers, losing.
+/* One connection in libpq's pipeline mode: sending, reading answers, losing (connect.c makes it).
  * Answers come in the order of what was sent; each operation gives results and then NULL, each Sync
  * gives one result of its own. What runs under one Sync is one implicit transaction: it is durable,
  * and has really succeeded, only when the Sync has been answered. That is why writes have a Sync of
@@ -7,20 +7,11 @@
 #include "pg/pool.h"
 
 #include "base/check.h"
-#include "base/random.h"
 #include "log/log.h"
-
-#include <stdlib.h>
+#include "pg/wire.h"
 
 enum { CONN_MAGIC = 0x7067636e };
 
-static const char *read_url(const struct pg_config *config, char url[PG_URL_MAX]);
-static void start(struct pg_conn *c, const char *url);
-static void connect_step(struct pg_conn *c);
-static bool watch_again(struct pg_conn *c, bool readable, bool writable);
-static void prepare(struct pg_conn *c);
-static void send_own(struct pg_conn *c, struct pg_op *op);
-static bool is_schema_new_enough(struct pg_conn *c, const PGresult *result);
 static void is_up(struct pg_conn *c);
 static bool put(struct pg_conn *c, struct pg_op *op);
 static void flush(struct pg_conn *c);
@@ -36,102 +27,23 @@ static bool is_quiet(const struct pg_conn *c);
 static struct pg_op *first_sent(const struct pg_conn *c);
 static void expect_answer(struct pg_conn *c);
 static void on_timer(struct loop_timer *timer);
-static int64_t backoff_us(unsigned tries);
 static void close_session(struct pg_conn *c);
 static void set_why(struct pg_conn *c, const char *why);
 
 static const struct loop_watch_events events = {on_readable, on_writable};
 
-/* ---- connecting ---- */
-
-void pg_conn_connect(struct pg_conn *c)
+void pg_conn_init(struct pg_conn *c, struct pg_pool *pool)
 {
-	struct pg *pg = c->pool->pg;
-	char url[PG_URL_MAX];
-
 	c->magic = CONN_MAGIC;
+	c->pool = pool;
 	c->timer.fire = on_timer;
-	if (c->state != CONN_CONNECTING) {
-		pg_conn_move(c, CONN_CONNECTING);
-		c->connect_by_us = loop_now_us(pg->loop) + PG_CONNECT_US;
-		c->tries++;
-	}
-	if (read_url(&pg->config, url) == NULL) {
-		pg_conn_lose(c, "the file with the database's URL cannot be read");
-		return;
-	}
-	switch (pg_names_look(&pg->names, url, loop_now_us(pg->loop))) {
-	case NAMES_READY:
-		loop_timer_set(pg->loop, &c->timer, c->connect_by_us);
-		start(c, url);
-		break;
-	case NAMES_PENDING:
-		loop_timer_set(pg->loop, &c->timer, loop_now_us(pg->loop) + NAMES_POLL_US);
-		break;
-	case NAMES_FAILED:
-		pg_conn_lose(c, pg->names.error);
-		break;
-	}
+	list_init(&c->sent);
 }
 
-/* From the file anew each time, so that a rotated password is taken up. NULL: it cannot be read. */
-static const char *read_url(const struct pg_config *config, char url[PG_URL_MAX])
-{
-	struct str text = config->url;
-	char bytes[PG_URL_MAX];
-
-	if (config->url_file != NULL) {
-		FILE *file = fopen(config->url_file, "re");
-
-		if (file == NULL)
-			return NULL;
-		text = str_trim(str_of(bytes, fread(bytes, 1, sizeof bytes, file)));
-		fclose(file);
-	}
-	if (text.len >= PG_URL_MAX)
-		return NULL;
-	memcpy(url, text.at, text.len);
-	url[text.len] = '\0';
-	return url;
-}
-
-/* Later settings win over earlier ones: the URL over ours but for what was looked up. */
-static void start(struct pg_conn *c, const char *url)
-{
-	const struct pg *pg = c->pool->pg;
-	const bool looked_up = pg->names.addresses[0] != '\0';
-	const char *const keywords[] = {"gssencmode", "fallback_application_name", "dbname",
-		"client_encoding", looked_up ? "host" : NULL, "hostaddr", "port", NULL};
-	const char *const values[] = {"disable", pg->config.application_name, url, "UTF8",
-		pg->names.hosts, pg->names.addresses, pg->names.ports, NULL};
-
-	c->pq = PQconnectStartParams(keywords, values, 1);
-	CHECK(c->pq != NULL);
-	if (PQstatus(c->pq) == CONNECTION_BAD)
-		pg_conn_lose(c, PQerrorMessage(c->pq));
-	else
-		watch_again(c, false, true);
-}
-
-static void connect_step(struct pg_conn *c)
-{
-	switch (PQconnectPoll(c->pq)) {
-	case PGRES_POLLING_READING:
-		watch_again(c, true, false);
-		break;
-	case PGRES_POLLING_OK:
-		prepare(c);
-		break;
-	case PGRES_POLLING_FAILED:
-		pg_conn_lose(c, PQerrorMessage(c->pq));
-		break;
-	default:
-		watch_again(c, false, true);
-	}
-}
+/* ---- its socket ---- */
 
 /* PQconnectPoll may go on with another socket (next address, TLS refused) under the same number. */
-static bool watch_again(struct pg_conn *c, bool readable, bool writable)
+bool pg_conn_watch(struct pg_conn *c, bool readable, bool writable)
 {
 	loop_watch_free(&c->watch);
 	c->watch = loop_watch_new(c->pool->pg->loop, PQsocket(c->pq), &events, c);
@@ -144,91 +56,6 @@ static bool watch_again(struct pg_conn *c, bool readable, bool writable)
 	if (writable)
 		loop_watch_write(c->watch);
 	return true;
-}
-
-/* ---- preparing ---- */
-
-static void ignore_notice(void *arg, const PGresult *result)
-{
-	(void)arg;
-	(void)result;
-}
-
-/* Settings, version and statements travel at once under one Sync; the first that fails says why
- * this connection is of no use. A connection for writes knows all statements, because a
- * transaction may read as well. */
-static void prepare(struct pg_conn *c)
-{
-	const struct pg_schema *schema = c->pool->pg->schema;
-	struct pg_op *op = pg_op_new(OP_PLAIN, NULL);
-
-	pg_conn_move(c, CONN_PREPARING);
-	PQsetNoticeReceiver(c->pq, ignore_notice, NULL);
-	if (PQsetnonblocking(c->pq, 1) != 0 || PQenterPipelineMode(c->pq) != 1) {
-		pg_conn_lose(c, PQerrorMessage(c->pq));
-		return;
-	}
-	if (!watch_again(c, true, false))
-		return;
-	op->sql = c->pool->info->settings;
-	send_own(c, op);
-	if (schema->migration_newest != NULL) {
-		op = pg_op_new(OP_PLAIN, NULL);
-		op->sql = "SELECT coalesce(max(version_id), 0)::bigint FROM goose_db_version"
-			  " WHERE is_applied";
-		send_own(c, op);
-	}
-	for (size_t i = 0; i < schema->statement_count; i++)
-		if (pg_pool_of(c->pool->pg, schema->statements[i]->class) == c->pool ||
-			c->pool->class == PG_WRITE)
-			send_own(c, pg_op_new(OP_PREPARE, schema->statements[i]));
-	if (c->pq != NULL)
-		pg_conn_sync(c);
-}
-
-/* Sends what no fiber waits for. */
-static void send_own(struct pg_conn *c, struct pg_op *op)
-{
-	op->dropped = true;
-	if (c->pq != NULL)
-		pg_conn_send(c, op);
-	else
-		pg_op_end(op, END_LOST);
-}
-
-static bool is_schema_new_enough(struct pg_conn *c, const PGresult *result)
-{
-	const char *needed = c->pool->pg->schema->migration_newest;
-	char why[PG_WHY_MAX];
-
-	if (pg_is_error(result)) {
-		snprintf(why, sizeof why,
-			"migration %s is missing: the database has no readable goose_db_version",
-			needed);
-		set_why(c, why);
-		return false;
-	}
-
-	const long long version = (long long)get_64(PQgetvalue(result, 0, 0));
-
-	if (version >= atoll(needed))
-		return true;
-	snprintf(why, sizeof why, "migration %s is missing: the database is at %05lld", needed,
-		version);
-	set_why(c, why);
-	return false;
-}
-
-static void is_up(struct pg_conn *c)
-{
-	struct pg_pool *pool = c->pool;
-
-	loop_timer_clear(pool->pg->loop, &c->timer);
-	if (pg_pool_up(pool) == 0)
-		log_line(LEVEL_INFO, "database is there", LOG_TEXT("pool", pool->info->name));
-	pool->is_away_told = false;
-	c->tries = 0;
-	pg_conn_move(c, CONN_IDLE);
 }
 
 /* ---- sending ---- */
@@ -248,6 +75,15 @@ void pg_conn_send(struct pg_conn *c, struct pg_op *op)
 		pg_conn_lose(c, PQerrorMessage(c->pq));
 	else if (op->alone)
 		pg_conn_sync(c);
+}
+
+void pg_conn_send_own(struct pg_conn *c, struct pg_op *op)
+{
+	op->dropped = true;
+	if (c->pq != NULL)
+		pg_conn_send(c, op);
+	else
+		pg_op_end(op, END_LOST);
 }
 
 /* Into libpq's buffer; false when the connection is broken. */
@@ -304,7 +140,7 @@ static void on_readable(void *owner)
 
 	CHECK_MAGIC(c, CONN_MAGIC);
 	if (c->state == CONN_CONNECTING) {
-		connect_step(c);
+		pg_conn_connect_step(c);
 		return;
 	}
 
@@ -321,7 +157,7 @@ static void on_writable(void *owner)
 
 	CHECK_MAGIC(c, CONN_MAGIC);
 	if (c->state == CONN_CONNECTING)
-		connect_step(c);
+		pg_conn_connect_step(c);
 	else
 		flush(c);
 }
@@ -386,22 +222,25 @@ static void sync_ended(struct pg_conn *c)
 		is_up(c);
 }
 
+static void is_up(struct pg_conn *c)
+{
+	struct pg_pool *pool = c->pool;
+
+	loop_timer_clear(pool->pg->loop, &c->timer);
+	if (pg_pool_up(pool) == 0)
+		log_line(LEVEL_INFO, "database is there", LOG_TEXT("pool", pool->info->name));
+	pool->is_away_told = false;
+	c->tries = 0;
+	pg_conn_move(c, CONN_IDLE);
+}
+
 static void op_answered(struct pg_conn *c, struct pg_op *op)
 {
 	const bool aborted = PQresultStatus(op->result) == PGRES_PIPELINE_ABORTED;
 	const bool stale = pg_is_stale(op->result, c->pool->class);
 
-	if (c->state == CONN_PREPARING) {
-		if (op->kind == OP_PLAIN && op->sql != c->pool->info->settings) {
-			if (!is_schema_new_enough(c, op->result)) {
-				pg_conn_lose(c, NULL);
-				return;
-			}
-		} else if (pg_is_error(op->result)) {
-			pg_conn_lose(c, PQresultErrorMessage(op->result));
-			return;
-		}
-	}
+	if (c->state == CONN_PREPARING && !pg_conn_is_prepared(c, op))
+		return;
 	c->load--;
 	pg_op_end(op, aborted ? END_ABORTED : END_ANSWERED);
 	if (stale)
@@ -416,29 +255,21 @@ static void settle(struct pg_conn *c)
 	pg_pool_dispatch(c->pool);
 }
 
+/* A ROLLBACK travels behind what may still be due. */
 void pg_conn_release(struct pg_conn *c)
 {
-	struct pg_op *rollback;
-
 	c->tx = NULL;
-	pg_conn_move(c, CONN_CLEANING);
-	if (!is_quiet(c))
-		return;
 	if (PQtransactionStatus(c->pq) == PQTRANS_IDLE) {
 		c->cleaned = false;
 		pg_conn_move(c, CONN_IDLE);
 		pg_pool_dispatch(c->pool);
-		return;
-	}
-	if (c->cleaned) {
+	} else if (c->cleaned) {
 		pg_conn_lose(c, "a transaction could not be rolled back");
-		return;
+	} else {
+		c->cleaned = true;
+		pg_conn_move(c, CONN_CLEANING);
+		pg_conn_send_own(c, pg_op_alone(pg_op_plain("ROLLBACK")));
 	}
-	c->cleaned = true;
-	rollback = pg_op_new(OP_PLAIN, NULL);
-	rollback->sql = "ROLLBACK";
-	rollback->alone = true;
-	send_own(c, rollback);
 }
 
 /* Nothing is due. */
@@ -494,19 +325,6 @@ static void on_timer(struct loop_timer *timer)
 	}
 }
 
-/* Doubles from 50 ms to 2 s; half of it is jitter, so that threads and pods do not come all at
- * once. */
-static int64_t backoff_us(unsigned tries)
-{
-	int64_t us = PG_BACKOFF_MIN_US;
-
-	for (unsigned i = 1; i < tries && us < PG_BACKOFF_MAX_US; i++)
-		us *= 2;
-	if (us > PG_BACKOFF_MAX_US)
-		us = PG_BACKOFF_MAX_US;
-	return us / 2 + (int64_t)random_below((uint64_t)us / 2 + 1);
-}
-
 /* ---- losing ---- */
 
 void pg_conn_lose(struct pg_conn *c, const char *why)
@@ -517,8 +335,8 @@ void pg_conn_lose(struct pg_conn *c, const char *why)
 		set_why(c, why);
 	close_session(c);
 	pg_conn_move(c, CONN_WAITING);
-	loop_timer_set(
-		pool->pg->loop, &c->timer, loop_now_us(pool->pg->loop) + backoff_us(c->tries));
+	loop_timer_set(pool->pg->loop, &c->timer,
+		loop_now_us(pool->pg->loop) + pg_conn_backoff_us(c->tries));
 	counter_inc(pool->reconnects);
 	if (pg_pool_up(pool) == 0 && !pool->is_away_told) {
 		pool->is_away_told = true;

@@ -325,7 +325,8 @@ static void an_old_schema_is_not_ready_until_it_is_migrated(void **state)
 	observe("INSERT INTO goose_db_version (version_id, is_applied) VALUES (4, true)");
 	turn_until(strstr(world.pg->pools[PG_READ].why, "future") != NULL);
 	assert_false(pg_ready(world.pg, &why));
-	assert_str_equal(why, STR("ERROR:  relation \"future\" does not exist"));
+	assert_str_equal(
+		why, STR("future_get cannot be prepared: relation \"future\" does not exist"));
 	observe("CREATE TABLE future (name text)");
 	turn_until(pg_ready(world.pg, NULL));
 	pg_free(world.pg);

@@ -19,6 +19,20 @@ struct pg_op *pg_op_new(enum pg_op_kind kind, const struct pg_statement *stateme
 	return op;
 }
 
+struct pg_op *pg_op_plain(const char *sql)
+{
+	struct pg_op *op = pg_op_new(OP_PLAIN, NULL);
+
+	op->sql = sql;
+	return op;
+}
+
+struct pg_op *pg_op_alone(struct pg_op *op)
+{
+	op->alone = true;
+	return op;
+}
+
 void pg_op_end(struct pg_op *op, enum pg_op_end end)
 {
 	CHECK(op->state != OP_ENDED);

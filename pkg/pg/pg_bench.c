@@ -101,12 +101,22 @@ static void make_table(const char *url)
 	PQfinish(server);
 }
 
+/* The nth argument, or what holds without it; 0 when it is no number. */
+static int argument(int argc, char **argv, int n, int usual)
+{
+	int64_t value = usual;
+
+	if (argc > n && !str_to_int64(str_from(argv[n]), &value))
+		return 0;
+	return value > 0 && value < 10000 ? (int)value : 0;
+}
+
 int main(int argc, char **argv)
 {
 	const char *url = getenv("TEST_DATABASE_URL");
-	const int readers = argc > 1 ? atoi(argv[1]) : 64;
-	const int seconds = argc > 2 ? atoi(argv[2]) : 2;
-	const unsigned connections = argc > 3 ? (unsigned)atoi(argv[3]) : 1;
+	const int readers = argument(argc, argv, 1, 64);
+	const int seconds = argument(argc, argv, 2, 2);
+	const unsigned connections = (unsigned)argument(argc, argv, 3, 1);
 	struct pg_config config = {.url = str_from(url),
 		.read_connections = connections,
 		.write_connections = 1,

@@ -10,7 +10,9 @@
 
 #include <stdlib.h>
 
-enum { PG_MAGIC = 0x7067, SECOND_US = 1000000 };
+enum { PG_MAGIC = 0x7067 };
+
+#define SECOND_US INT64_C(1000000)
 
 static void pool_init(struct pg_pool *pool, struct pg *pg, enum pg_class class);
 static void pool_metrics(struct pg_pool *pool);
@@ -223,8 +225,7 @@ static struct pg_conn *connect_all(struct pg_pool *pool, struct pg_conn *conns)
 	struct pg_conn *end = conns + wanted_connections(&pool->pg->config, pool->class);
 
 	for (; conns != end; conns++) {
-		conns->pool = pool;
-		list_init(&conns->sent);
+		pg_conn_init(conns, pool);
 		pg_conn_connect(conns);
 	}
 	return end;
@@ -253,7 +254,7 @@ void pg_pool_submit(struct pg_pool *pool, struct pg_op *op, int64_t patience_us)
 		pg_op_end(op, END_AWAY);
 		return;
 	}
-	c = list_is_empty(&pool->queue) ? conn_with_room(pool) : NULL;
+	c = conn_with_room(pool); /* there is none while others wait */
 	if (c != NULL) {
 		give(c, op);
 		return;

@@ -25,6 +25,7 @@ static const struct pg_statement search_planned = {
 	.sql = "SELECT count(*) FROM words WHERE word LIKE $1::text || '%'",
 	.plan_each_time = true,
 };
+STATEMENT(forget_all, PG_SLOW, "DEALLOCATE ALL");
 STATEMENT(word_add, PG_WRITE, "INSERT INTO words (word) VALUES ($1::text) RETURNING id");
 STATEMENT(word_add_behind, PG_WRITE,
 	"WITH waited AS (SELECT pg_advisory_xact_lock_shared($1::bigint))"
@@ -44,6 +45,7 @@ static const struct pg_statement *const statements[] = {
 	&search,
 	&search_planned,
 	&runs_by_name,
+	&forget_all,
 	&word_add,
 	&word_add_behind,
 	&pair_add,
@@ -91,6 +93,13 @@ static enum fault double_number(struct task *t, struct job *job)
 	TRY(pg_query_row(t, &double_it, PG_VALUES(pg_int64(job->number)), &row));
 	job->number = pg_take_int64(&row);
 	return OK;
+}
+
+/* Its second read, which fails, comes in the turn in which the first was answered. */
+static enum fault double_and_fail(struct task *t, struct job *job)
+{
+	TRY(double_number(t, job));
+	return pg_query(t, &divide_by, PG_VALUES(pg_int64(0)), NULL);
 }
 
 static enum fault divide(struct task *t, struct job *job)
@@ -155,6 +164,12 @@ static enum fault search_word(struct task *t, struct job *job)
 	TRY(pg_query_row(t, &search, PG_VALUES(pg_text(str_from(job->text))), &row));
 	job->number = pg_take_int64(&row);
 	return OK;
+}
+
+static enum fault forget(struct task *t, struct job *job)
+{
+	(void)job;
+	return pg_query(t, &forget_all, PG_NO_VALUES, NULL);
 }
 
 static enum fault wait_reading(struct task *t, struct job *job)
@@ -268,6 +283,55 @@ static void a_failing_neighbour_fails_alone(void **state)
 	assert_whole();
 }
 
+/* What is sent again has a Sync of its own even behind others of its turn. */
+static void nobody_is_aborted_twice(void **state)
+{
+	struct job jobs[3] = {{.work = double_and_fail, .number = 1}, {.work = divide, .number = 0},
+		{.work = divide, .number = 2}};
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++)
+		job_start(&jobs[i]);
+	jobs_finish(jobs, 3);
+	assert_int_equal(jobs[0].fault, FAULT_INTERNAL);
+	assert_int_equal(jobs[1].fault, FAULT_INTERNAL);
+	assert_int_equal(jobs[2].fault, OK);
+	assert_int_equal(jobs[2].number, 42);
+	assert_whole();
+}
+
+static void assert_exported(const char *line)
+{
+	struct scope s;
+	struct buf out;
+	struct str text;
+
+	scope_begin(&s);
+	out = buf_new(s.arena);
+	metrics_write(&out);
+	text = buf_str(&out);
+	if (memmem(text.at, text.len, line, strlen(line)) == NULL)
+		print_error("not exported: %s\n", line);
+	assert_non_null(memmem(text.at, text.len, line, strlen(line)));
+	scope_end(&s);
+}
+
+static void metrics_tell_of_the_pools(void **state)
+{
+	struct job job = {.work = double_number};
+
+	(void)state;
+	job_finish(&job);
+	assert_whole();
+	assert_exported("bodega_pg_connections{pool=\"write\",state=\"idle\"} 1\n");
+	assert_exported("bodega_pg_connections{pool=\"write\",state=\"preparing\"} 0\n");
+	assert_exported("bodega_pg_waiting{pool=\"read\"} 0\n");
+	assert_exported("bodega_pg_query_seconds_count{statement=\"double_it\"} ");
+	assert_exported("bodega_pg_wait_seconds_count{pool=\"write\"} ");
+	assert_exported("bodega_pg_overloaded_total{pool=\"write\"} ");
+	assert_exported("bodega_pg_reconnects_total{pool=\"write\"} 0\n");
+}
+
 /* More than the socket takes at once, both ways, several behind each other. */
 static void big_values_go_in_pieces(void **state)
 {
@@ -300,14 +364,14 @@ static void constraints_have_meanings(void **state)
 {
 	static const struct {
 		const char *word;
-		enum fault fault;
 		const char *detail;
+		enum fault fault;
 		unsigned errors;
 	} cases[] = {
-		{"twice", OK, "", 0},
-		{"twice", FAULT_CONFLICT, "the word is taken", 0},
-		{"", FAULT_INVALID, "a word is not empty", 1},
-		{"unlisted", FAULT_INTERNAL, "a statement of the database failed", 0},
+		{"twice", "", OK, 0},
+		{"twice", "the word is taken", FAULT_CONFLICT, 0},
+		{"", "a word is not empty", FAULT_INVALID, 1},
+		{"unlisted", "a statement of the database failed", FAULT_INTERNAL, 0},
 	};
 
 	(void)state;
@@ -364,6 +428,7 @@ static void what_may_succeed_is_run_again(void **state)
 		{"40P01", 2, OK, 3},
 		{"40001", 9, FAULT_UNAVAILABLE, 4},
 		{"P0001", 1, FAULT_INTERNAL, 1},
+		{"0A000", 1, FAULT_INTERNAL, 1},
 	};
 
 	(void)state;
@@ -401,6 +466,25 @@ static void start_writers(struct job *jobs, size_t count)
 		snprintf(jobs[i].text, sizeof jobs[i].text, "%p writer %zu", (void *)jobs, i);
 		job_start(&jobs[i]);
 	}
+}
+
+/* One connection carries so many reads, three wait, one more is too much. */
+static void a_pipeline_has_a_depth(void **state)
+{
+	enum { DEPTH = 128, ALL = DEPTH + 3 + 1 };
+	static struct job jobs[ALL];
+
+	(void)state;
+	assert_int_equal(world.pg->pools[PG_READ].info->depth, DEPTH);
+	for (size_t i = 0; i < ALL; i++) {
+		jobs[i] = (struct job){.work = double_number, .number = (int64_t)i};
+		job_start(&jobs[i]);
+	}
+	jobs_finish(jobs, ALL);
+	for (size_t i = 0; i < ALL; i++)
+		if (jobs[i].fault != (i == ALL - 1 ? FAULT_OVERLOADED : OK))
+			fail_row(i, "fault %d", jobs[i].fault);
+	assert_whole();
 }
 
 /* One connection, three places in the queue. */
@@ -540,6 +624,39 @@ static void a_changed_type_replaces_the_connection(void **state)
 	assert_string_equal(job.text, "moved");
 }
 
+static void a_plan_may_be_made_each_time(void **state)
+{
+	struct job both = {.work = search_both_ways};
+	struct job by_name = {.work = count_runs, .text = "search"};
+	struct job planned = {.work = count_runs, .text = "search_planned"};
+
+	(void)state;
+	job_finish(&both);
+	assert_int_equal(both.fault, OK);
+	assert_int_equal(both.number, 0);
+	job_finish(&by_name);
+	assert_int_equal(by_name.fault, OK);
+	assert_int_not_equal(by_name.number, 0);
+	job_finish(&planned);
+	assert_int_equal(planned.fault, OK);
+	assert_int_equal(planned.number, 0);
+	assert_whole();
+}
+
+static void a_session_that_forgot_is_replaced(void **state)
+{
+	struct job lose = {.work = forget}, use = {.work = search_word};
+
+	(void)state;
+	job_finish(&lose);
+	assert_int_equal(lose.fault, OK);
+	job_finish(&use);
+	assert_int_equal(use.fault, FAULT_UNAVAILABLE);
+	assert_whole();
+	job_finish(&use);
+	assert_int_equal(use.fault, OK);
+}
+
 static int begin(void **state)
 {
 	struct pg_config config = {.read_connections = 1,
@@ -564,37 +681,21 @@ static int end(void **state)
 	return 0;
 }
 
-static void a_plan_may_be_made_each_time(void **state)
-{
-	struct job both = {.work = search_both_ways};
-	struct job by_name = {.work = count_runs, .text = "search"};
-	struct job planned = {.work = count_runs, .text = "search_planned"};
-
-	(void)state;
-	job_finish(&both);
-	assert_int_equal(both.fault, OK);
-	assert_int_equal(both.number, 0);
-	job_finish(&by_name);
-	assert_int_equal(by_name.fault, OK);
-	assert_int_not_equal(by_name.number, 0);
-	job_finish(&planned);
-	assert_int_equal(planned.fault, OK);
-	assert_int_equal(planned.number, 0);
-	assert_whole();
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(values_go_and_rows_come),
 		cmocka_unit_test(reads_of_a_turn_share_a_sync),
 		cmocka_unit_test(a_failing_neighbour_fails_alone),
+		cmocka_unit_test(nobody_is_aborted_twice),
+		cmocka_unit_test(metrics_tell_of_the_pools),
 		cmocka_unit_test(big_values_go_in_pieces),
 		cmocka_unit_test(a_read_cannot_write),
 		cmocka_unit_test(constraints_have_meanings),
 		cmocka_unit_test(a_write_is_done_when_its_sync_is),
 		cmocka_unit_test(locks_held_by_others_are_unavailable),
 		cmocka_unit_test(what_may_succeed_is_run_again),
+		cmocka_unit_test(a_pipeline_has_a_depth),
 		cmocka_unit_test(the_queue_is_fair_and_bounded),
 		cmocka_unit_test(nobody_waits_longer_than_half_of_what_is_left),
 		cmocka_unit_test(a_deadline_passes_while_it_runs),
@@ -602,6 +703,7 @@ int main(void)
 		cmocka_unit_test(a_cancelled_statement_is_unavailable),
 		cmocka_unit_test(a_plan_may_be_made_each_time),
 		cmocka_unit_test(a_changed_type_replaces_the_connection),
+		cmocka_unit_test(a_session_that_forgot_is_replaced),
 	};
 
 	return cmocka_run_group_tests(tests, begin, end);

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "fiber/task.h"
 #include "pg/pool.h"
+#include "pg/wire.h"
 
 #include <stdlib.h>
 
@@ -118,7 +119,7 @@ static inline const char *observe(const char *sql)
 
 static inline long long observe_number(const char *sql)
 {
-	return atoll(observe(sql));
+	return strtoll(observe(sql), NULL, 10);
 }
 
 /* How many of the pools' sessions wait for a lock. */

@@ -67,8 +67,7 @@ static enum fault statement(
 		send_begin(tx);
 	if (tx->conn == NULL)
 		return pg_away(t);
-	op = pg_op_new(OP_STATEMENT, query->statement);
-	op->alone = true;
+	op = pg_op_alone(pg_op_new(OP_STATEMENT, query->statement));
 	op->since_us = loop_now_us(t->loop);
 	op->values = query->values;
 	op->count = query->count;
@@ -82,12 +81,8 @@ static enum fault statement(
 
 static void send_begin(struct pg_tx *tx)
 {
-	struct pg_op *op = pg_op_new(OP_PLAIN, NULL);
-
 	tx->begun = true;
-	op->sql = "BEGIN ISOLATION LEVEL READ COMMITTED";
-	op->dropped = true;
-	pg_conn_send(tx->conn, op);
+	pg_conn_send_own(tx->conn, pg_op_plain("BEGIN ISOLATION LEVEL READ COMMITTED"));
 }
 
 enum fault pg_commit(struct task *t, struct pg_tx **tx)
@@ -113,9 +108,7 @@ static enum fault commit(struct task *t, struct pg_tx *tx)
 		return pg_away(t);
 	if (!tx->begun)
 		return OK;
-	op = pg_op_new(OP_PLAIN, NULL);
-	op->sql = "COMMIT";
-	op->alone = true;
+	op = pg_op_alone(pg_op_plain("COMMIT"));
 	pg_conn_send(tx->conn, op);
 	fault = pg_op_wait(t, op);
 	fault = fault == OK && op->end == END_ANSWERED ? committed(t, tx, op) : pg_unknown(t);

@@ -18,6 +18,7 @@ STATEMENT(deadly_add, PG_WRITE, "INSERT INTO deadly (id) VALUES (1)");
 STATEMENT(late_add, PG_WRITE, "INSERT INTO late (id) VALUES ($1::bigint)");
 STATEMENT(flaky, PG_WRITE, "SELECT flaky($1::bigint)");
 STATEMENT(backend_end, PG_WRITE, "SELECT pg_terminate_backend(pg_backend_pid())");
+STATEMENT(turn_read_only, PG_WRITE, "SELECT set_config('transaction_read_only', 'on', true)");
 STATEMENT(wait_locked, PG_WRITE, "SELECT pg_advisory_xact_lock_shared(8)");
 
 static const struct pg_statement *const statements[] = {
@@ -29,6 +30,7 @@ static const struct pg_statement *const statements[] = {
 	&late_add,
 	&flaky,
 	&backend_end,
+	&turn_read_only,
 	&wait_locked,
 };
 
@@ -176,17 +178,13 @@ static enum fault ignore_a_fault(struct task *t, struct job *job)
 static enum fault commit_what_failed(struct task *t, struct job *job)
 {
 	struct pg_conn *c;
-	struct pg_op *op = pg_op_new(OP_PLAIN, NULL);
 	struct pg_tx *tx;
 	int64_t id;
 
 	TRY(pg_begin(t, &tx));
 	TRY(add_in(t, tx, job->text, &id));
 	c = CONTAINER_OF(world.pg->pools[PG_WRITE].conns[CONN_TAKEN].next, struct pg_conn, link);
-	op->sql = "SELECT 1 / 0";
-	op->alone = true;
-	op->dropped = true;
-	pg_conn_send(c, op);
+	pg_conn_send_own(c, pg_op_alone(pg_op_plain("SELECT 1 / 0")));
 	return pg_commit(t, &tx);
 }
 
@@ -204,6 +202,15 @@ static enum fault write_deadly(struct task *t, struct job *job)
 {
 	(void)job;
 	return pg_query(t, &deadly_add, PG_NO_VALUES, NULL);
+}
+
+static enum fault write_to_replica(struct task *t, struct job *job)
+{
+	struct pg_tx *tx;
+
+	TRY(pg_begin(t, &tx));
+	TRY(pg_tx_query(t, tx, &turn_read_only, PG_NO_VALUES, NULL));
+	return add_in(t, tx, "replica", &job->number);
 }
 
 static enum fault lose_midway(struct task *t, struct job *job)
@@ -316,15 +323,44 @@ static void a_transaction_without_statements_sends_nothing(void **state)
 	assert_whole();
 }
 
+static void use(const char *url)
+{
+	struct pg_config config = {
+		.url = str_from(url), .write_connections = CONNECTIONS, .queue_max = 100};
+
+	world.pg = world_pg(config, &schema);
+	turn_until(is_whole());
+}
+
 static void transactions_are_read_committed(void **state)
 {
 	struct job job = {.work = read_level};
+	char url[1100];
 
 	(void)state;
-	observe("SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL SERIALIZABLE");
+	pg_free(world.pg);
+	snprintf(url, sizeof url, "%s%%20-cdefault_transaction_isolation%%3Dserializable",
+		world.url);
+	use(url);
 	job_finish(&job);
+	pg_free(world.pg);
+	use(world.url);
 	assert_int_equal(job.fault, OK);
 	assert_string_equal(job.text, "read committed");
+}
+
+/* After a fail-over: the next connection may come to the new primary. */
+static void a_server_that_turned_read_only_is_left(void **state)
+{
+	struct job job = {.work = write_to_replica};
+	struct counter *reconnects = world.pg->pools[PG_WRITE].reconnects;
+	const uint64_t before = counter_value(reconnects);
+
+	(void)state;
+	job_finish(&job);
+	assert_int_equal(job.fault, FAULT_UNAVAILABLE);
+	assert_int_equal(counter_value(reconnects) - before, 1);
+	assert_whole();
 }
 
 static void the_first_fault_dooms_it(void **state)
@@ -520,17 +556,11 @@ static void transactions_wait_their_turn(void **state)
 
 static int begin(void **state)
 {
-	struct pg_config config = {.read_connections = 0,
-		.slow_connections = 0,
-		.write_connections = CONNECTIONS,
-		.queue_max = 100};
-
 	(void)state;
 	if (world_begin("tx_test") != 0)
 		return -1;
 	observe(tables);
-	world.pg = world_pg(config, &schema);
-	turn_until(is_whole());
+	use(world.url);
 	return 0;
 }
 
@@ -550,6 +580,7 @@ int main(void)
 		cmocka_unit_test(what_is_not_committed_goes),
 		cmocka_unit_test(a_transaction_without_statements_sends_nothing),
 		cmocka_unit_test(transactions_are_read_committed),
+		cmocka_unit_test(a_server_that_turned_read_only_is_left),
 		cmocka_unit_test(the_first_fault_dooms_it),
 		cmocka_unit_test(a_commit_that_rolls_back_is_none),
 		cmocka_unit_test(a_commit_whose_answer_is_lost_is_unknown),

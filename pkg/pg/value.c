@@ -99,7 +99,7 @@ struct pg_value pg_texts(struct scope *s, const struct str *at, size_t count)
 
 struct pg_value pg_uuids(struct scope *s, const struct uuid *at, size_t count)
 {
-	char *bytes = arena_bytes(s->arena, ARRAY_HEAD + (4 + sizeof at->bytes) * count);
+	char *bytes = arena_bytes(s->arena, ARRAY_HEAD + (4 + sizeof(struct uuid)) * count);
 	char *end = array_head(bytes, OID_UUID, count, false);
 
 	for (size_t i = 0; i < count; i++) {
@@ -112,7 +112,7 @@ struct pg_value pg_uuids(struct scope *s, const struct uuid *at, size_t count)
 
 struct pg_value pg_int64s(struct scope *s, const int64_t *at, size_t count)
 {
-	char *bytes = arena_bytes(s->arena, ARRAY_HEAD + (4 + sizeof *at) * count);
+	char *bytes = arena_bytes(s->arena, ARRAY_HEAD + (4 + sizeof(int64_t)) * count);
 	char *end = array_head(bytes, OID_INT8, count, false);
 
 	for (size_t i = 0; i < count; i++)
@@ -122,7 +122,7 @@ struct pg_value pg_int64s(struct scope *s, const int64_t *at, size_t count)
 
 struct pg_value pg_int32s(struct scope *s, const int32_t *at, size_t count)
 {
-	char *bytes = arena_bytes(s->arena, ARRAY_HEAD + (4 + sizeof *at) * count);
+	char *bytes = arena_bytes(s->arena, ARRAY_HEAD + (4 + sizeof(int32_t)) * count);
 	char *end = array_head(bytes, OID_INT4, count, false);
 
 	for (size_t i = 0; i < count; i++)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-#include "pg/pg.h"
+#include "pg/value.h"
 
 #include <endian.h>
 
