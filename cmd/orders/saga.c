@@ -13,6 +13,7 @@ enum {
 	CLAIMS_A_RUN = 64, /* of a job; the rest waits for the next run */
 	DELAY_FIRST_US = 500 * 1000,
 	DELAY_DOUBLINGS = 7, /* up to 64 s */
+	LOOKS_MAX = 2,
 };
 
 static enum fault reserve(struct task *t, struct order *order, bool *refused);
@@ -101,18 +102,23 @@ static enum fault place(struct task *t, const struct claim *claim, struct order 
 	return fault;
 }
 
-/* A lost answer, or no row to change: the database says what became of the order. Nothing is undone
- * here: either it is placed, or an intent that the recovery undoes, or undone already. */
+/* A lost answer, or no row to change: the database says what became of the order. If it is an
+ * intent still, it is placed once more. Nothing is undone here: either the order is placed, or the
+ * recovery undoes the intent, or has done so. */
 static enum fault find_out(
 	struct task *t, const struct claim *claim, struct order *order, enum fault fault)
 {
-	const enum fault seen = store_get(t, &order->id, order);
-
-	if (seen == FAULT_NOT_FOUND && fault == FAULT_ORDER_BUSY)
-		return FAULT_UNAVAILABLE;
-	if (seen == OK || (seen == FAULT_NOT_FOUND && store_place(t, claim, order) == OK)) {
-		scope_forgive(&t->scope);
-		return OK;
+	for (int i = 0; i < LOOKS_MAX; i++) {
+		const enum fault seen = store_get(t, &order->id, order);
+		if (seen == FAULT_NOT_FOUND && fault == FAULT_ORDER_BUSY)
+			return FAULT_UNAVAILABLE;
+		if (seen != OK && seen != FAULT_NOT_FOUND)
+			return FAULT_UNKNOWN;
+		fault = seen == OK ? OK : store_place(t, claim, order);
+		if (fault == OK) {
+			scope_forgive(&t->scope);
+			return OK;
+		}
 	}
 	return FAULT_UNKNOWN;
 }

@@ -401,6 +401,8 @@ static void what_was_begun_is_finished_by_recovery(void **state)
 	products.refuse = &away;
 	assert_int_equal(run(cancel), FAULT_UNAVAILABLE);
 	assert_string_equal(orders(), "pending cancelling");
+	assert_string_equal(
+		observe("SELECT lease_until < now() + interval '1 second' FROM orders"), "t");
 	end_leases();
 	assert_int_equal(run(recover), OK);
 	assert_string_equal(orders(), "cancelled idle");
@@ -481,6 +483,8 @@ static void assert_settled(const char *what, unsigned n)
 static void at_every_wait(const char *what, enum fault (*work)(struct task *t, struct job *job),
 	bool needs_order, enum fault fault)
 {
+	enum fault last = OK;
+
 	for (unsigned n = 1;; n++) {
 		struct job job = {.work = work, .inject_at = n, .inject_fault = fault};
 
@@ -494,9 +498,12 @@ static void at_every_wait(const char *what, enum fault (*work)(struct task *t, s
 		if (job.waits < n) {
 			assert_int_equal(job.fault, OK);
 			assert_true(n > 2);
-			return;
+			break;
 		}
+		last = job.fault;
 	}
+	if (work == place) /* its last wait is for the answer that the order is placed */
+		assert_int_equal(last, OK);
 }
 
 static void nothing_is_lost_at_any_wait(void **state)
