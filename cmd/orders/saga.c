@@ -183,7 +183,6 @@ static enum fault drain(
 	char id[UUID_TEXT_LEN + 1];
 	struct claim claim;
 
-	t->actor = STR("system");
 	for (int i = 0; i < CLAIMS_A_RUN; i++) {
 		enum fault fault = take(t, &claim);
 		if (fault == FAULT_NOT_FOUND) {
