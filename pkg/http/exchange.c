@@ -261,6 +261,8 @@ void exchange_cancel_all(struct server_worker *w)
 
 		if (e->task != NULL)
 			task_cancel(e->task, FAULT_UNAVAILABLE);
+		else
+			stream_break(e);
 	}
 }
 

@@ -143,6 +143,7 @@ struct exchange {
 	bool piece_given;
 	int64_t streamed;
 	bool began;
+	bool broken; /* by stream_break */
 };
 
 /* libh2o's handler: starts a task for the request. */
@@ -152,7 +153,7 @@ struct site_handler {
 	const struct site *site;
 };
 
-/* Cancels the tasks of all. */
+/* Cancels the tasks of all, breaks off their streams. */
 void exchange_cancel_all(struct server_worker *w);
 void exchange_free_spare(struct server_worker *w);
 
@@ -180,6 +181,7 @@ void respond_head(struct exchange *e, int64_t length);
 
 void stream_begin(struct exchange *e);
 void stream_proceed(struct exchange *e);
+void stream_break(struct exchange *e); /* as if its producer had failed; harmless without one */
 void stream_end(struct exchange *e); /* closes it; harmless without one */
 
 /* ---- account.c ---- */

@@ -41,10 +41,23 @@ void stream_end(struct exchange *e)
 	stream->ops->close(stream);
 }
 
+void stream_break(struct exchange *e)
+{
+	if (e->reply.stream == NULL || e->req == NULL || e->broken || e->sending)
+		return;
+	e->broken = true;
+	e->piece = STR_NONE;
+	e->piece_state = STREAM_ERROR;
+	e->piece_given = true;
+	loop_at_turn_end(e->worker->loop, &e->piece_hook);
+}
+
 static void on_give(struct stream *stream, struct str bytes, enum stream_state state)
 {
 	struct exchange *e = stream->consumer;
 
+	if (e->broken)
+		return;
 	CHECK(e->reply.stream == stream && !e->piece_given);
 	e->piece = bytes;
 	e->piece_state = state;

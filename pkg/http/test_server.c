@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 #include <stdlib.h>
@@ -214,10 +215,12 @@ struct client client_open(uint16_t port)
 	const struct sockaddr_in address = {.sin_family = AF_INET,
 		.sin_port = htons(port),
 		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	const int on = 1;
 	struct client c = {.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
 
 	setsockopt(c.fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
 	setsockopt(c.fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof wait);
+	setsockopt(c.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 	if (connect(c.fd, (const struct sockaddr *)&address, sizeof address) != 0)
 		fail_msg("connect: %s", strerror(errno));
 	return c;
@@ -441,9 +444,14 @@ void http2_begin(struct client *c, unsigned window)
 {
 	const unsigned char settings[] = {0, 4, (unsigned char)(window >> 24),
 		(unsigned char)(window >> 16), (unsigned char)(window >> 8), (unsigned char)window};
+	const unsigned more = window > 65535 ? window - 65535 : 0;
+	const unsigned char by[] = {
+		0, (unsigned char)(more >> 16), (unsigned char)(more >> 8), (unsigned char)more};
 
 	client_say(c, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
 	http2_frame(c, FRAME_SETTINGS, 0, 0, settings, sizeof settings);
+	if (more > 0) /* the connection's own window is not a setting */
+		http2_frame(c, FRAME_WINDOW_UPDATE, 0, 0, by, sizeof by);
 }
 
 void http2_frame(struct client *c, unsigned type, unsigned flags, unsigned stream,
