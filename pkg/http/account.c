@@ -11,6 +11,7 @@
 #include "log/log.h"
 #include "metrics/metrics.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -38,6 +39,7 @@ static struct {
 	struct counter *refused[REFUSED_TASKS + 1];
 	struct counter *cut[CUT_STALL + 1];
 } shared;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static void make_shared(void);
 static void init_route(struct route_metrics *m, struct str route, struct str method);
@@ -54,7 +56,7 @@ struct route_metrics *account_new(const struct site *site, const struct route *r
 	struct route_metrics *metrics = calloc(count + 2, sizeof *metrics);
 
 	CHECK(metrics != NULL);
-	make_shared();
+	pthread_once(&once, make_shared);
 	for (size_t i = 0; i < count; i++)
 		init_route(&metrics[i], str_from(routes[i].path), str_from(routes[i].method));
 	init_route(&metrics[count], str_from(site->fallback.path), STR("any"));

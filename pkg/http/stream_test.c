@@ -357,15 +357,16 @@ static struct answer http2_read_slowly(struct client *c, unsigned stream, size_t
 		f = http2_next(c);
 		if (f.type == FRAME_HEADERS && f.stream == stream)
 			a.status = 200;
-		if (f.type == FRAME_DATA && f.stream == stream) {
+		if (f.type == FRAME_DATA && f.len > 0) {
 			const unsigned char by[] = {0, (unsigned char)(f.len >> 16),
 				(unsigned char)(f.len >> 8), (unsigned char)f.len};
 
-			memcpy(a.body + a.body_len, f.payload, f.len);
-			a.body_len += f.len;
-			if (f.len > 0) {
-				http2_frame(c, FRAME_WINDOW_UPDATE, 0, 0, by, 4);
-				http2_frame(c, FRAME_WINDOW_UPDATE, 0, stream, by, 4);
+			/* of a stream that was reset, too: it used the connection's window */
+			http2_frame(c, FRAME_WINDOW_UPDATE, 0, 0, by, sizeof by);
+			if (f.stream == stream) {
+				http2_frame(c, FRAME_WINDOW_UPDATE, 0, stream, by, sizeof by);
+				memcpy(a.body + a.body_len, f.payload, f.len);
+				a.body_len += f.len;
 			}
 		}
 		a.broken = f.type == 255 || f.type == FRAME_RST_STREAM;

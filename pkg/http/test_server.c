@@ -367,7 +367,7 @@ void answer_free(struct answer *a)
 
 const char *answer_header(const struct answer *a, const char *name)
 {
-	static char value[1024];
+	static _Thread_local char value[1024];
 	const size_t len = strlen(name);
 
 	if (a->head == NULL)
@@ -481,7 +481,7 @@ void http2_request(
 
 struct frame http2_next(struct client *c)
 {
-	static unsigned char payload[1 << 17];
+	static _Thread_local unsigned char payload[1 << 17];
 	const struct frame ended = {.type = 255};
 	struct frame f;
 
