@@ -159,6 +159,7 @@ static bool open_server(void)
 		.admin_route_count = admin_route_count,
 		.fallback = service->fallback,
 		.authenticate = authenticate,
+		.receive = service->receive,
 		.before_reply = service->before_reply,
 		.address = settings->listen_address,
 		.port = settings->port,

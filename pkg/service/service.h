@@ -61,6 +61,8 @@ struct service {
 	bool (*ready)(struct str *why);
 	/* Adds members to the body of GET /health, each with a comma before it. NULL: none. */
 	void (*health)(struct buf *json);
+	/* Changes requests before they are routed, as server_config's. NULL: nothing. */
+	void (*receive)(struct scope *s, struct request *request);
 	/* Adds headers to each reply, as server_config's. NULL: none. */
 	void (*before_reply)(const struct request *request, struct reply *reply);
 };

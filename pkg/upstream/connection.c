@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "log/log.h"
 
 /* A call that waits for a slot; on its fiber's stack. */
 struct waiter {
@@ -200,17 +201,30 @@ static enum fault dial(struct task *t, struct upstream_address *a, struct upstre
 		discard(&c);
 		return fault;
 	}
-	a->refused_until_us = 0;
+	accepted(a);
 	*out = c;
 	return OK;
 }
 
+/* The address is for the log: whoever reads the problem document has no use for it. */
 static enum fault refused(struct scope *s, struct upstream_address *a, int error)
 {
+	const char *name = a->upstream->config.name;
+
 	counter_inc(a->upstream->metrics.refused);
+	if (a->refused_until_us == 0)
+		log_line(LEVEL_WARN, "a service takes no connections", LOG_TEXT("peer", name),
+			LOG_STR("address", a->text), LOG_TEXT("why", strerror(error)));
 	a->refused_until_us = loop_now_us(a->upstream->loop) + REFUSED_US;
-	return fail(s, FAULT_UNAVAILABLE, "%s is away (%.*s: %s)", a->upstream->config.name,
-		STR_ARG(a->text), strerror(error));
+	return fail(s, FAULT_UNAVAILABLE, "%s is away", name);
+}
+
+static void accepted(struct upstream_address *a)
+{
+	if (a->refused_until_us != 0)
+		log_line(LEVEL_INFO, "a service takes connections again",
+			LOG_TEXT("peer", a->upstream->config.name), LOG_STR("address", a->text));
+	a->refused_until_us = 0;
 }
 
 static enum fault connect_begin(

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Cross-origin calls from browsers (the Fetch standard's CORS protocol). Every answer says who may
+ * read it, errors too; OPTIONS is answered by http from the route table, and gets here what a
+ * preflight asks for. Credentials are in Authorization, never in cookies, so "*" is harmless. */
+#include "gateway.h"
+
+static bool is_allowed(struct str origin);
+
+static const struct str any = {"*", 1};
+
+void before_reply(const struct request *request, struct reply *reply)
+{
+	const struct str origin = request_header(request, STR("origin"));
+	const struct texts *origins = &settings.cors_origins;
+	const bool is_any = origins->count == 1 && str_eq(origins->at[0], any);
+
+	if (origins->count == 0)
+		return;
+	if (!is_any)
+		reply_header(reply, "vary", STR("Origin"));
+	if (origin.len == 0 || !(is_any || is_allowed(origin)))
+		return;
+	reply_header(reply, "access-control-allow-origin", is_any ? any : origin);
+	if (str_eq(request->method, STR("OPTIONS")) &&
+		request_header(request, STR("access-control-request-method")).len > 0) {
+		reply_header(reply, "access-control-allow-methods",
+			STR("GET, HEAD, POST, PUT, PATCH, DELETE"));
+		reply_header(reply, "access-control-allow-headers",
+			STR("Authorization, Content-Type, Idempotency-Key, If-Match, "
+			    "If-None-Match, X-Request-Id, Traceparent"));
+		reply_header(reply, "access-control-max-age", STR("600"));
+	} else {
+		reply_header(reply, "access-control-expose-headers",
+			STR("ETag, Location, Link, X-Request-Id, RateLimit, RateLimit-Policy, "
+			    "Retry-After, Deprecation, Sunset"));
+	}
+}
+
+static bool is_allowed(struct str origin)
+{
+	for (size_t i = 0; i < settings.cors_origins.count; i++)
+		if (str_eq_fold(origin, settings.cors_origins.at[i]))
+			return true;
+	return false;
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The edge: what a request from outside meets first. It routes to the services and knows nothing of
+ * what they do; who may do what is decided where it is done. */
+#include "gateway.h"
+
+struct settings settings;
+
+static const struct config_field config[] = {
+	CONFIG(struct settings, cors_origins, TEXTS, "CORS_ORIGINS", CONFIG_OPTIONAL,
+		"Origins that browsers may call from (https://shop.example), or *."),
+	CONFIG(struct settings, docs_dir, TEXT, "DOCS_DIR", CONFIG_OPTIONAL,
+		"A folder with Swagger UI and openapi.json, shown at /docs."),
+};
+
+static const struct service_peer peers[] = {
+	{.name = "users"},
+	{.name = "products"},
+	{.name = "orders"},
+};
+
+int main(int argc, char **argv)
+{
+	const struct service service = {
+		.name = "gateway",
+		.summary = "The edge of the shop: routing, authentication, CORS, documentation.",
+		.port = "8080",
+		.admin_port = "9080",
+		.tls_port = "8443",
+		.routes = routes,
+		.route_count = route_count,
+		.config = config,
+		.config_count = sizeof config / sizeof *config,
+		.config_struct = &settings,
+		.peers = peers,
+		.peer_count = sizeof peers / sizeof *peers,
+		.jobs = health_jobs,
+		.job_count = health_job_count,
+		.start = docs_open,
+		.health = health_write,
+		.receive = receive,
+		.before_reply = before_reply,
+	};
+
+	return service_main(argc, argv, &service);
+}
