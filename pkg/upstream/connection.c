@@ -31,6 +31,7 @@ static struct upstream_connection *take_idle(struct upstream_address *a);
 static bool is_quiet(const struct upstream_connection *c);
 static enum fault dial(
 	struct task *t, struct upstream_address *a, struct upstream_connection **out);
+static void accepted(struct upstream_address *a);
 static enum fault connect_begin(
 	struct scope *s, struct upstream_address *a, struct upstream_connection *c);
 static enum fault connect_finish(struct task *t, struct upstream_connection *c);
