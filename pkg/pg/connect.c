@@ -51,19 +51,18 @@ void pg_conn_connect(struct pg_conn *c)
 static const char *read_url(const struct pg_config *config, char url[PG_URL_MAX])
 {
 	struct str text = config->url;
-	char bytes[PG_URL_MAX];
 
 	if (config->url_file != NULL) {
 		FILE *file = fopen(config->url_file, "re");
 
 		if (file == NULL)
 			return NULL;
-		text = str_trim(str_of(bytes, fread(bytes, 1, sizeof bytes, file)));
+		text = str_trim(str_of(url, fread(url, 1, PG_URL_MAX, file)));
 		fclose(file);
 	}
 	if (text.len >= PG_URL_MAX)
 		return NULL;
-	memcpy(url, text.at, text.len);
+	memmove(url, text.at, text.len);
 	url[text.len] = '\0';
 	return url;
 }
