@@ -373,6 +373,15 @@ static void pools_can_be_freed_in_any_state(void **state)
 	}
 }
 
+static size_t commas(const char *list)
+{
+	size_t count = 0;
+
+	for (; *list != '\0'; list++)
+		count += *list == ',';
+	return count;
+}
+
 /* As what follows "localhost" in the file of hosts says, and one port for all hosts. */
 static void names_become_addresses(void **state)
 {
@@ -404,7 +413,9 @@ static void names_become_addresses(void **state)
 		if (cases[i].address == NULL) {
 			assert_string_equal(names.addresses, "");
 		} else if (strstr(names.addresses, cases[i].address) == NULL ||
-			   strstr(names.ports, cases[i].port) == NULL) {
+			   strstr(names.ports, cases[i].port) == NULL ||
+			   commas(names.ports) != commas(names.addresses) ||
+			   commas(names.hosts) != commas(names.addresses)) {
 			fail_row(i, "%s, %s, %s", names.hosts, names.addresses, names.ports);
 		}
 		pg_names_free(&names);

@@ -448,6 +448,15 @@ static void what_may_succeed_is_run_again(void **state)
 	assert_whole();
 }
 
+static void start_writers(struct job *jobs, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		jobs[i] = (struct job){.work = wait_writing, .number = 7};
+		snprintf(jobs[i].text, sizeof jobs[i].text, "%p writer %zu", (void *)jobs, i);
+		job_start(&jobs[i]);
+	}
+}
+
 /* The observer holds lock 7, so that statements behind it wait as long as the test likes. */
 static void hold(void)
 {
@@ -457,15 +466,6 @@ static void hold(void)
 static void let_go(void)
 {
 	observe("SELECT pg_advisory_unlock(7)");
-}
-
-static void start_writers(struct job *jobs, size_t count)
-{
-	for (size_t i = 0; i < count; i++) {
-		jobs[i] = (struct job){.work = wait_writing, .number = 7};
-		snprintf(jobs[i].text, sizeof jobs[i].text, "%p writer %zu", (void *)jobs, i);
-		job_start(&jobs[i]);
-	}
 }
 
 /* One connection carries so many reads, three wait, one more is too much. */
@@ -483,6 +483,30 @@ static void a_pipeline_has_a_depth(void **state)
 	jobs_finish(jobs, ALL);
 	for (size_t i = 0; i < ALL; i++)
 		if (jobs[i].fault != (i == ALL - 1 ? FAULT_OVERLOADED : OK))
+			fail_row(i, "fault %d", jobs[i].fault);
+	assert_whole();
+}
+
+/* Places that come free are taken at once, not when the last answer has come. */
+static void a_pipeline_is_filled_up(void **state)
+{
+	enum { DEPTH = 128, ALL = DEPTH + 3 };
+	static struct job jobs[ALL];
+	struct pg_pool *pool = &world.pg->pools[PG_READ];
+
+	(void)state;
+	hold();
+	for (size_t i = 0; i < ALL; i++) {
+		jobs[i] = (struct job){
+			.work = i == DEPTH - 1 ? wait_reading : double_number, .number = 7};
+		job_start(&jobs[i]);
+	}
+	turn_until(waiting_for_lock() == 1 && pool->queued == 0);
+	assert_int_equal(pool->counts[CONN_BUSY], 1);
+	let_go();
+	jobs_finish(jobs, ALL);
+	for (size_t i = 0; i < ALL; i++)
+		if (jobs[i].fault != OK)
 			fail_row(i, "fault %d", jobs[i].fault);
 	assert_whole();
 }
@@ -696,6 +720,7 @@ int main(void)
 		cmocka_unit_test(locks_held_by_others_are_unavailable),
 		cmocka_unit_test(what_may_succeed_is_run_again),
 		cmocka_unit_test(a_pipeline_has_a_depth),
+		cmocka_unit_test(a_pipeline_is_filled_up),
 		cmocka_unit_test(the_queue_is_fair_and_bounded),
 		cmocka_unit_test(nobody_waits_longer_than_half_of_what_is_left),
 		cmocka_unit_test(a_deadline_passes_while_it_runs),
