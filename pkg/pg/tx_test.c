@@ -458,6 +458,8 @@ static void a_transaction_is_run_again(void **state)
 	assert_whole();
 }
 
+#ifdef BODEGA_FAULTS
+
 /* One run in which the nth wait fails; `others` take all connections first. True: there was such a
  * wait. */
 static bool fault_at(unsigned nth, enum fault fault, size_t others)
@@ -502,6 +504,8 @@ static void after_a_fault_at_any_wait_nothing_is_open(void **state)
 			for (unsigned nth = 1; fault_at(nth, faults[f], others);)
 				nth++;
 }
+
+#endif
 
 static void the_client_leaves_a_transaction(void **state)
 {
@@ -587,7 +591,9 @@ int main(void)
 		cmocka_unit_test(a_transaction_that_is_lost_is_unavailable),
 		cmocka_unit_test(a_commit_can_be_refused),
 		cmocka_unit_test(a_transaction_is_run_again),
+#ifdef BODEGA_FAULTS
 		cmocka_unit_test(after_a_fault_at_any_wait_nothing_is_open),
+#endif
 		cmocka_unit_test(the_client_leaves_a_transaction),
 		cmocka_unit_test(transactions_wait_their_turn),
 	};
