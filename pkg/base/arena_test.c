@@ -4,6 +4,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -72,6 +73,28 @@ static void a_chunk_is_used_again(void **state)
 	assert_ptr_equal(second, first);
 	arena_unref(second);
 	arena_trim();
+}
+
+/* By the heap's own count, which sanitizers leave at zero. */
+static void spare_chunks_are_bounded(void **state)
+{
+	enum { ARENAS = 100, BOUND = 3 << 20 };
+	struct arena *arenas[ARENAS];
+	size_t before;
+
+	(void)state;
+	arena_trim();
+	before = mallinfo2().uordblks;
+	for (int i = 0; i < ARENAS; i++) {
+		arenas[i] = arena_new();
+		while (arena_size(arenas[i]) < 100 << 10)
+			arena_bytes(arenas[i], 4000);
+	}
+	for (int i = 0; i < ARENAS; i++)
+		arena_unref(arenas[i]);
+	assert_in_range(mallinfo2().uordblks - before, 0, BOUND);
+	arena_trim();
+	assert_in_range(mallinfo2().uordblks - before, 0, 4096);
 }
 
 static void *leave_a_spare_chunk(void *arg)
@@ -222,6 +245,7 @@ int main(void)
 		cmocka_unit_test(recycled_memory_is_zeroed_again),
 		cmocka_unit_test(the_last_count_frees),
 		cmocka_unit_test(a_chunk_is_used_again),
+		cmocka_unit_test(spare_chunks_are_bounded),
 		cmocka_unit_test(a_threads_spare_chunks_end_with_it),
 		cmocka_unit_test(size_counts_what_the_system_gave),
 		cmocka_unit_test(a_copy_ends_in_nul),

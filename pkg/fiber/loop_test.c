@@ -167,6 +167,19 @@ static void hooks_run_once_a_turn(void **state)
 	assert_int_equal(ran, 3);
 }
 
+static void asking_twice_disturbs_no_other_hook(void **state)
+{
+	struct loop_hook a = {.run = count_run}, b = {.run = count_run};
+
+	(void)state;
+	ran = 0;
+	loop_at_turn_end(loop, &a);
+	loop_at_turn_end(loop, &b);
+	loop_at_turn_end(loop, &a);
+	loop_turn(loop, 1000);
+	assert_int_equal(ran, 2);
+}
+
 static struct loop_hook clears, cleared;
 
 static void clear_the_other(struct loop_hook *hook)
@@ -233,6 +246,37 @@ static void a_turn_has_its_order(void **state)
 	loop_watch_free(&watch);
 	close(ends[0]);
 	close(ends[1]);
+}
+
+static void yield_often(struct task *t, void *arg)
+{
+	for (int i = 0; i < 3 * LOOP_RESUMES_MAX; i++)
+		if (task_yield(t) != OK)
+			return;
+	*(bool *)arg = true;
+}
+
+static void what_is_to_be_done_is_not_kept_waiting(void **state)
+{
+	const int64_t start_us = clock_monotonic_us();
+	struct loop_hook again = {.run = run_again};
+	struct loop_message message = {.run = note_message};
+	bool yielded = false;
+
+	(void)state;
+	ran = 0;
+	loop_at_turn_end(loop, &again);
+	loop_turn(loop, 30000);
+	loop_turn(loop, 30000);
+	loop_hook_clear(&again);
+	assert_int_equal(ran, 2);
+	assert_int_equal(task_start(loop, INT64_MAX, yield_often, NULL, &yielded, NULL), OK);
+	while (!yielded)
+		loop_turn(loop, 30000);
+	loop_post(loop, &message);
+	loop_turn(loop, 30000);
+	assert_string_equal(events, "m");
+	assert_in_range(clock_monotonic_us() - start_us, 0, 20 * S);
 }
 
 /* ---- descriptors ---- */
@@ -514,8 +558,10 @@ int main(void)
 		ON_A_LOOP(a_timer_that_sets_itself_fires_once_a_turn),
 		ON_A_LOOP(a_turn_waits_for_the_next_timer_and_no_longer),
 		ON_A_LOOP(hooks_run_once_a_turn),
+		ON_A_LOOP(asking_twice_disturbs_no_other_hook),
 		ON_A_LOOP(a_hook_may_take_back_another),
 		ON_A_LOOP(a_turn_has_its_order),
+		ON_A_LOOP(what_is_to_be_done_is_not_kept_waiting),
 		ON_A_LOOP(reading_is_told_as_long_as_there_is_something),
 		ON_A_LOOP(writing_is_told_once_for_each_asking),
 		ON_A_LOOP(a_watch_may_be_freed_in_its_own_events),
