@@ -382,12 +382,15 @@ static void garbage_is_refused(void **state)
 		str_of(f->good.at, f->good.len - part_of(f->good, 2).len - 1);
 	const struct str rows[] = {
 		STR(""), STR("."), STR(".."), STR("..."), STR("a.b.c"), STR("null"),
-		STR("{}.{}.{}"), scope_format(s, "%s.extra", f->good.at), /* a fourth part */
-		scope_format(s, "%s.", f->good.at), scope_format(s, ".%s", f->good.at),
+		STR("{}.{}.{}"),
+		scope_format(s, "%.*s.extra", STR_ARG(f->good)), /* a fourth part */
+		scope_format(s, "%.*s.", STR_ARG(f->good)),
+		scope_format(s, ".%.*s", STR_ARG(f->good)),
 		scope_format(s, "%.*s.", STR_ARG(signed_text)), /* no signature */
-		signed_text, scope_format(s, "%s=", f->good.at), scope_format(s, " %s", f->good.at),
-		scope_format(s, "%s\n", f->good.at), str_of(f->good.at, f->good.len - 1),
-		scope_format(s, "%s%0*d", f->good.at, TOKEN_BYTES_MAX, 0), /* too long */
+		signed_text, scope_format(s, "%.*s=", STR_ARG(f->good)),
+		scope_format(s, " %.*s", STR_ARG(f->good)),
+		scope_format(s, "%.*s\n", STR_ARG(f->good)), str_of(f->good.at, f->good.len - 1),
+		scope_format(s, "%.*s%0*d", STR_ARG(f->good), TOKEN_BYTES_MAX, 0), /* too long */
 	};
 
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)

@@ -40,9 +40,9 @@ static const struct route health_routes[] = {
 };
 enum { HEALTH_ROUTES = sizeof health_routes / sizeof *health_routes };
 
-const struct route *routes_with_health(struct scope *s, size_t *count)
+const struct route *routes_with_health(
+	struct scope *s, const struct service *service, size_t *count)
 {
-	const struct service *const service = process.service;
 	struct route *routes;
 
 	*count = service->route_count + HEALTH_ROUTES;
@@ -63,8 +63,8 @@ static enum fault get_alive(struct task *t, const struct request *request, struc
 
 static enum fault get_ready(struct task *t, const struct request *request, struct reply *reply)
 {
-	struct str why = STR_NONE;
-	const bool ready = process_is_ready(&t->scope, &why);
+	struct str why;
+	const bool ready = process_is_ready(&why);
 
 	(void)request;
 	return answer(t, reply, ready, ready ? "ready" : "not ready", why);
@@ -113,7 +113,7 @@ static enum fault get_health(struct task *t, const struct request *request, stru
 {
 	struct buf json = buf_new(t->scope.arena);
 	struct str why;
-	const bool ready = process_is_ready(&t->scope, &why);
+	const bool ready = process_is_ready(&why);
 
 	(void)request;
 	buf_format(&json, "{\"status\":\"%s\",\"service\":\"%s\",\"version\":\"%s\"",

@@ -96,10 +96,10 @@ struct service_thread *thread_here(void);
 /* Whether this thread has what it needs to serve; `why` gets a sentence. */
 bool thread_is_ready(struct service_thread *t, struct str *why);
 
-/* Whether the process wants requests. `why` gets a sentence, in s. */
-bool process_is_ready(struct scope *s, struct str *why);
+/* Whether the process wants requests; else `why` gets a sentence. */
+bool process_is_ready(struct str *why);
 
-/* Whether all loops turn. `why` gets a sentence, in s. */
+/* Whether all loops turn; else `why` gets a sentence, in s. */
 bool process_is_alive(struct scope *s, struct str *why);
 
 /* ---- keys.c ---- */
@@ -126,7 +126,13 @@ extern const struct route admin_routes[];
 extern const size_t admin_route_count;
 
 /* The service's routes and those of its health, in s. */
-const struct route *routes_with_health(struct scope *s, size_t *count);
+const struct route *routes_with_health(
+	struct scope *s, const struct service *service, size_t *count);
+
+/* ---- arguments.c ---- */
+
+/* The exit status when the arguments were a question (or wrong), else -1. */
+int arguments_answer(int argc, char **argv, const struct service *service);
 
 /* ---- jobs.c ---- */
 

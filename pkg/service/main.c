@@ -15,7 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
-#include <sysexits.h>
 #include <unistd.h>
 
 enum {
@@ -29,8 +28,6 @@ enum {
 
 struct process process;
 
-static int read_arguments(int argc, char **argv, const struct service *service);
-static void print_help(const struct service *service);
 static void set_up_process(sigset_t *signals);
 static bool configure(void);
 static bool open_server(void);
@@ -43,7 +40,7 @@ static int64_t stack_high_water(void *arg);
 
 int service_main(int argc, char **argv, const struct service *service)
 {
-	int status = read_arguments(argc, argv, service);
+	int status = arguments_answer(argc, argv, service);
 	sigset_t signals;
 
 	if (status >= 0)
@@ -66,44 +63,14 @@ int service_main(int argc, char **argv, const struct service *service)
 		log_line(LEVEL_ERROR, "cannot start", LOG_TEXT("why", process.why));
 		fprintf(stderr, "%s: %s\n", service->name, process.why);
 	}
+	if (service->stop != NULL)
+		service->stop();
 	log_stop();
 	mac_verifier_free(process.macs);
 	arena_unref(process.keys.arena);
 	scope_end(&process.scope);
 	arena_trim();
 	return status;
-}
-
-/* The exit status when the arguments were all there is to do, else -1. */
-static int read_arguments(int argc, char **argv, const struct service *service)
-{
-	if (argc == 1)
-		return -1;
-	if (argc == 2 && strcmp(argv[1], "--version") == 0) {
-		printf("%s %s\n", service->name, BODEGA_VERSION);
-		return EXIT_SUCCESS;
-	}
-	if (argc == 2 && strcmp(argv[1], "--help") == 0) {
-		print_help(service);
-		return EXIT_SUCCESS;
-	}
-	fprintf(stderr,
-		"usage: %s [--help | --version]\nEverything else is configured by the "
-		"environment.\n",
-		service->name);
-	return EX_USAGE;
-}
-
-static void print_help(const struct service *service)
-{
-	struct scope s;
-
-	printf("usage: %s [--help | --version]\n\n%s\n\n"
-	       "Configuration, from the environment (NAME_FILE names a file with the value):\n\n",
-		service->name, service->summary);
-	scope_begin(&s);
-	settings_help(&s, service, stdout);
-	scope_end(&s);
 }
 
 static void set_up_process(sigset_t *signals)
@@ -175,7 +142,7 @@ static bool open_server(void)
 	};
 	struct str error = STR_NONE;
 
-	config.routes = routes_with_health(&process.scope, &config.route_count);
+	config.routes = routes_with_health(&process.scope, service, &config.route_count);
 	process.server = server_new(&config, &error);
 	if (process.server == NULL)
 		snprintf(process.why, sizeof process.why, "%.*s", STR_ARG(error));

@@ -20,23 +20,22 @@ bool thread_is_ready(struct service_thread *t, struct str *why)
 	return true;
 }
 
-bool process_is_ready(struct scope *s, struct str *why)
+bool process_is_ready(struct str *why)
 {
+	struct service_thread *const here = thread_here();
+
+	*why = STR_NONE;
 	if (atomic_load(&process.draining)) {
 		*why = STR("it is about to stop");
 		return false;
 	}
+	if (!atomic_load(&here->ready) && !thread_is_ready(here, why))
+		return false;
+	atomic_store(&here->ready, true);
 	for (unsigned i = 0; i < process.thread_count; i++) {
-		struct service_thread *const t = &process.threads[i];
-
-		if (atomic_load(&t->ready))
+		if (atomic_load(&process.threads[i].ready))
 			continue;
-		*why = STR("not yet"); /* its own thread knows more */
-		if (t == thread_here() && thread_is_ready(t, why)) {
-			atomic_store(&t->ready, true);
-			continue;
-		}
-		*why = scope_format(s, "thread %u: %.*s", i, STR_ARG(*why));
+		*why = STR("not all of its threads are ready yet");
 		return false;
 	}
 	return process.service->ready == NULL || process.service->ready(why);

@@ -54,6 +54,8 @@ struct service {
 	 * with 78 and the scope's field errors and detail on standard error. `s` lives as long as
 	 * the process. */
 	enum fault (*start)(struct scope *s);
+	/* Once, after the threads have ended. NULL: nothing. */
+	void (*stop)(void);
 	/* On each loop's thread, before it serves. */
 	void (*start_thread)(struct loop *l);
 	void (*stop_thread)(struct loop *l);
@@ -68,7 +70,8 @@ struct service {
 };
 
 /* Runs until SIGTERM or SIGINT and has drained: exit 0. 78: wrong configuration, all of it named;
- * 1: it could not start (port taken). --help and --version are answered. */
+ * 1: it could not start (port taken). --help, --version and --routes are answered, other arguments
+ * are refused with 64. */
 int service_main(int argc, char **argv, const struct service *service);
 
 /* The calling thread's client of a peer; by name, of service.peers. */

@@ -54,8 +54,11 @@ bool threads_start(void)
 		t->drain.fire = look_whether_drained;
 		t->announce.run = announce;
 		t->close.run = begin_close;
-		CHECK(pthread_create(&t->thread, NULL, thread_main, t) == 0);
 	}
+	/* the first to serve looks at all of them */
+	for (unsigned i = 0; i < process.thread_count; i++)
+		CHECK(pthread_create(&process.threads[i].thread, NULL, thread_main,
+			      &process.threads[i]) == 0);
 	pthread_mutex_lock(&process.lock);
 	while (process.started + process.failed < process.thread_count)
 		pthread_cond_wait(&process.changed, &process.lock);
