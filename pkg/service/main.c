@@ -33,6 +33,7 @@ static bool configure(void);
 static bool open_server(void);
 static bool ports_are_free(void);
 static bool port_is_free(uint16_t port);
+static void show_process(void);
 static void serve(const sigset_t *signals);
 static void drain(const sigset_t *signals);
 static void wait_or_signal(const sigset_t *signals, int64_t us);
@@ -51,6 +52,7 @@ int service_main(int argc, char **argv, const struct service *service)
 	if (!configure())
 		return CONFIG_EXIT;
 	log_start(service->name, STDOUT_FILENO);
+	show_process();
 	status = EXIT_FAILURE;
 	if (open_server()) {
 		if (ports_are_free() && threads_start()) {
@@ -186,17 +188,21 @@ static bool port_is_free(uint16_t port)
 	return !taken;
 }
 
-static void serve(const sigset_t *signals)
+static void show_process(void)
 {
-	const struct settings *const settings = &process.settings;
-	int number;
-
 	gauge_set(gauge_get("bodega_build_info", "The program and its version.",
 			  LABELS({"service", str_from(process.service->name)},
 				  {"version", STR(BODEGA_VERSION)})),
 		1);
 	metric_callback("bodega_fiber_stack_high_water_bytes",
 		"The deepest stack of a fiber so far.", NULL, stack_high_water, NULL);
+}
+
+static void serve(const sigset_t *signals)
+{
+	const struct settings *const settings = &process.settings;
+	int number;
+
 	log_line(LEVEL_INFO, "started", LOG_TEXT("version", BODEGA_VERSION),
 		LOG_INT("threads", process.thread_count),
 		LOG_STR("address", settings->listen_address), LOG_INT("port", settings->port),
