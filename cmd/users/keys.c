@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Signing keys. The first replica to start makes the first key; whoever loses that race loads the
+ * winner's. Keys that were loaded stay in memory until the process ends: they are few, and another
+ * thread may be signing with one. A signature takes about a millisecond, so threads of their own
+ * make it: behind the hashes of a login storm a refresh would wait for seconds. */
+#include "keys.h"
+
+#include "auth/token.h"
+#include "base/buf.h"
+#include "base/check.h"
+#include "base/clock.h"
+#include "handlers.h"
+#include "service/service.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+
+struct loaded_key {
+	struct loaded_key *next;
+	struct signing_key *key;
+};
+
+/* One use of a signing thread. */
+struct signing {
+	struct arena *arena; /* of the token, while no task's scope may be touched */
+	const struct signing_key *key;
+	struct caller caller;
+	struct str token;
+};
+
+static struct {
+	struct str secret;
+	struct blocking_pool *signers;
+	struct loaded_key *loaded; /* by the thread that runs jobs only */
+	_Atomic(struct signing_key *) current;
+} keys;
+
+static enum fault make_first(struct task *t);
+static enum fault adopt(struct task *t, const struct stored_key *stored);
+static struct signing_key *find(struct str kid);
+static void sign(void *arg);
+static void drop(void *arg);
+static void make(void *arg);
+static void drop_made(void *arg);
+
+void keys_use(struct str secret, struct blocking_pool *signers)
+{
+	keys.secret = secret;
+	keys.signers = signers;
+}
+
+void keys_free(void)
+{
+	blocking_pool_free(keys.signers);
+	while (keys.loaded != NULL) {
+		struct loaded_key *gone = keys.loaded;
+
+		keys.loaded = gone->next;
+		signing_key_free(gone->key);
+		free(gone);
+	}
+}
+
+enum fault keys_load(struct task *t)
+{
+	struct items stored;
+
+	TRY(store_keys(t, &stored));
+	if (stored.count == 0) {
+		TRY(make_first(t));
+		TRY(store_keys(t, &stored));
+	}
+	for (size_t i = 0; i < stored.count; i++)
+		TRY(adopt(t, (const struct stored_key *)stored.at + i));
+	return OK;
+}
+
+enum fault keys_document(struct task *t, struct str *jwks)
+{
+	struct buf text = buf_new(t->scope.arena);
+	struct items stored;
+
+	TRY(store_keys(t, &stored));
+	if (stored.count == 0)
+		return fail(&t->scope, FAULT_UNAVAILABLE, "there is no signing key yet");
+	buf_add(&text, STR("{\"keys\":["));
+	for (size_t i = 0; i < stored.count; i++) {
+		if (i > 0)
+			buf_char(&text, ',');
+		buf_add(&text, ((const struct stored_key *)stored.at)[i].jwk);
+	}
+	buf_add(&text, STR("]}"));
+	*jwks = buf_str(&text);
+	return OK;
+}
+
+/* GET /.well-known/jwks.json */
+enum fault keys_read(struct task *t, const struct request *request, struct reply *reply)
+{
+	struct str jwks;
+
+	(void)request;
+	TRY(keys_document(t, &jwks));
+	return reply_json(reply, 200, jwks);
+}
+
+enum fault keys_sign(struct task *t, const struct caller *caller, struct str *token)
+{
+	const struct signing_key *key = atomic_load(&keys.current);
+	struct signing *job;
+
+	if (key == NULL)
+		return fail(&t->scope, FAULT_UNAVAILABLE, "the signing key is not loaded yet");
+	job = malloc(sizeof *job);
+	CHECK(job != NULL);
+	*job = (struct signing){.arena = arena_new(), .key = key, .caller = *caller};
+
+	const enum fault fault = blocking_run(t, keys.signers, sign, drop, job);
+	if (fault == OK)
+		*token = scope_dup(&t->scope, job->token);
+	if (fault == OK || fault == FAULT_OVERLOADED)
+		drop(job);
+	return fault;
+}
+
+static void sign(void *arg)
+{
+	struct signing *job = arg;
+
+	job->token = token_sign(job->key, service_token_rules(), &job->caller,
+		clock_wall_us() / 1000000, job->arena);
+}
+
+static void drop(void *arg)
+{
+	struct signing *job = arg;
+
+	arena_unref(job->arena);
+	free(job);
+}
+
+static enum fault make_first(struct task *t)
+{
+	struct signing_key **made = calloc(1, sizeof *made);
+
+	CHECK(made != NULL);
+	const enum fault fault = blocking_run(t, keys.signers, make, drop_made, made);
+	if (fault != OK) {
+		if (fault == FAULT_OVERLOADED)
+			drop_made(made);
+		return fault;
+	}
+	scope_defer(&t->scope, drop_made, made);
+	return store_add_first_key(
+		t, &(struct stored_key){
+			   .kid = signing_key_id(*made),
+			   .sealed = signing_key_seal(*made, keys.secret, t->scope.arena),
+			   .jwk = signing_key_jwk(*made, t->scope.arena),
+		   });
+}
+
+static void make(void *arg)
+{
+	struct signing_key **made = arg;
+
+	*made = signing_key_new();
+}
+
+static void drop_made(void *arg)
+{
+	struct signing_key **made = arg;
+
+	if (*made != NULL)
+		signing_key_free(*made);
+	free(made);
+}
+
+static enum fault adopt(struct task *t, const struct stored_key *stored)
+{
+	struct signing_key *key = find(stored->kid);
+
+	if (key == NULL) {
+		struct loaded_key *loaded = malloc(sizeof *loaded);
+
+		CHECK(loaded != NULL);
+		key = signing_key_open(stored->sealed, stored->kid, keys.secret);
+		if (key == NULL) {
+			free(loaded);
+			return fail(&t->scope, FAULT_INTERNAL,
+				"signing key %.*s cannot be opened: KEYS_SECRET is not the one it "
+				"was sealed with",
+				STR_ARG(stored->kid));
+		}
+		*loaded = (struct loaded_key){.next = keys.loaded, .key = key};
+		keys.loaded = loaded;
+	}
+	if (stored->signs)
+		atomic_store(&keys.current, key);
+	return OK;
+}
+
+static struct signing_key *find(struct str kid)
+{
+	for (struct loaded_key *k = keys.loaded; k != NULL; k = k->next) {
+		if (str_eq(signing_key_id(k->key), kid))
+			return k->key;
+	}
+	return NULL;
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "fiber/blocking.h"
+#include "http/request.h"
+
+/* The keys that sign access tokens: rows of the database, loaded into this process. */
+
+/* Before threads start: the 32 bytes that seal private keys, and the threads that sign, which
+ * keys_free ends after all others have ended. */
+void keys_use(struct str secret, struct blocking_pool *signers);
+void keys_free(void);
+
+/* Loads the keys, and makes the first one when there is none yet. A service job. Suspends. */
+enum fault keys_load(struct task *t) MUST_CHECK;
+
+/* The public keys as a JWKS document (RFC 7517) in the task's scope. Suspends. */
+enum fault keys_document(struct task *t, struct str *jwks) MUST_CHECK;
+
+/* Signs an access token for the caller into the task's scope; FAULT_UNAVAILABLE until a key is
+ * loaded. Suspends. */
+enum fault keys_sign(struct task *t, const struct caller *caller, struct str *token) MUST_CHECK;

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * users: accounts, sessions, roles and the keys of access tokens. Its data are in users_db. */
+#include "auth/base64.h"
+#include "auth/cursor.h"
+#include "handlers.h"
+#include "keys.h"
+#include "service/service.h"
+
+#include <unistd.h>
+
+enum {
+	SECRET_BYTES = 32,
+	HASHES_WAITING_MAX = 256, /* about ten seconds of work for one CPU at cost 12 */
+	SIGNATURES_WAITING_MAX = 1024,
+	HASH_NICENESS = 19, /* whoever else wants the CPU goes first */
+};
+
+static struct settings {
+	struct str keys_secret;
+	struct str pepper;
+	int64_t bcrypt_cost;
+} settings;
+
+static const struct config_field config[] = {
+	CONFIG(struct settings, keys_secret, SECRET, "KEYS_SECRET", CONFIG_REQUIRED,
+		"32 bytes in base64 that seal the private signing keys in the database."),
+	CONFIG(struct settings, pepper, SECRET, "PASSWORD_PEPPER", CONFIG_REQUIRED,
+		"At least 32 bytes in base64 that every password is mixed with; never changes."),
+	CONFIG(struct settings, bcrypt_cost, INT, "BCRYPT_COST", "12",
+		"Work of a password hash, as a power of two.", .min = 4, .max = 16),
+};
+
+static const struct service_job jobs[] = {
+	{.name = "keys", .every_us = 60000000, .run = keys_load},
+	{.name = "sessions", .every_us = 600000000, .run = session_sweep},
+};
+
+struct password_config passwords;
+
+/* A secret that is not base64 of so many bytes is named like any other wrong variable. */
+static enum fault decode(
+	struct scope *s, const char *name, struct str text, size_t bytes_min, struct str *secret)
+{
+	if (!base64_decode(s->arena, BASE64, str_trim(text), secret) || secret->len < bytes_min)
+		return fail_field(s, str_from(name), "format",
+			"must be base64 of at least %zu bytes", bytes_min);
+	return OK;
+}
+
+static enum fault start(struct scope *s)
+{
+	const long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	const unsigned threads = cpus > 0 ? (unsigned)cpus : 1;
+	struct str keys_secret, pepper;
+	enum fault fault =
+		decode(s, "KEYS_SECRET", settings.keys_secret, SECRET_BYTES, &keys_secret);
+
+	if (decode(s, "PASSWORD_PEPPER", settings.pepper, SECRET_BYTES, &pepper) != OK)
+		fault = FAULT_INVALID;
+	if (fault == OK && keys_secret.len != SECRET_BYTES)
+		fault = fail_field(s, STR("KEYS_SECRET"), "length", "must be base64 of %d bytes",
+			SECRET_BYTES);
+	TRY(fault);
+	passwords = (struct password_config){
+		.pepper = pepper,
+		.cost = (unsigned)settings.bcrypt_cost,
+		.threads = blocking_pool_new("hash", threads, HASHES_WAITING_MAX, HASH_NICENESS),
+	};
+	keys_use(keys_secret, blocking_pool_new("sign", threads, SIGNATURES_WAITING_MAX, 0));
+	return OK;
+}
+
+int main(int argc, char **argv)
+{
+	const struct service service = {
+		.name = "users",
+		.summary = "Accounts, sessions, roles and the keys of access tokens.",
+		.port = "8081",
+		.admin_port = "9081",
+		.tls_port = "0",
+		.routes = routes,
+		.route_count = route_count,
+		.config = config,
+		.config_count = sizeof config / sizeof config[0],
+		.config_struct = &settings,
+		.schema = &store_schema,
+		.fetch_keys = keys_document,
+		.jobs = jobs,
+		.job_count = sizeof jobs / sizeof jobs[0],
+		.start = start,
+	};
+	const int status = service_main(argc, argv, &service);
+
+	blocking_pool_free(passwords.threads);
+	keys_free();
+	return status;
+}
