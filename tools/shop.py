@@ -33,7 +33,7 @@ ADMIN_PORTS = {"gateway": 9080, "users": 9081, "products": 9082, "orders": 9083}
 TLS_PORTS = {"gateway": 8443}
 ROLES = ("admin", "seller", "support", "customer")
 # Who calls whom inside: each pair has a secret of its own.
-PAIRS = [("orders", "products")]
+PAIRS = [("orders", "products"), ("users", "orders")]
 READY_SECONDS = 30
 
 
@@ -199,7 +199,7 @@ class Shop:
             environment["DATABASE_URL"] = self.database_url(program)
             environment["CURSOR_SECRET_FILE"] = secret("cursor-secret")
         if program == "users":
-            environment.update(KEYS_SECRET_FILE=secret("keys-secret"), PASSWORD_PEPPER_FILE=secret("password-pepper"))
+            environment.update(ORDERS_URL=self.url("orders"), KEYS_SECRET_FILE=secret("keys-secret"), PASSWORD_PEPPER_FILE=secret("password-pepper"))
         if program == "products":
             environment.update(REDIS_URL=self.redis.url(), SELLERS=os.environ.get("SELLERS", "anyone"))
         environment.update(self.environment)

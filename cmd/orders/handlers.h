@@ -18,6 +18,9 @@ handler_fn order_change_status;
 handler_fn order_cancel;
 handler_fn order_pay;
 
+/* user.c */
+handler_fn user_close;
+
 extern const struct route routes[];
 extern const size_t route_count;
 
@@ -26,12 +29,20 @@ static inline bool caller_is_staff(const struct caller *caller)
 	return caller->role == ROLE_SUPPORT || caller->role == ROLE_ADMIN;
 }
 
-/* "user:<id>", as history and calls to other services name who did it. */
-struct str caller_actor(struct scope *s, const struct caller *caller);
-
 /* The order of the path, FAULT_NOT_FOUND also when it is somebody else's. Suspends. */
 enum fault order_of_path(
 	struct task *t, const struct request *request, struct order *order) MUST_CHECK;
+
+/* Changes the order's status if the transitions have it, whoever asks; FAULT_INVALID_TRANSITION,
+ * FAULT_ORDER_BUSY. Suspends. */
+struct change {
+	enum status to;
+	struct str actor;
+	struct str note;
+	struct str tracking_number;
+};
+enum fault change_status(
+	struct task *t, const struct order *order, const struct change *change) MUST_CHECK;
 
 /* The order with its ETag. */
 enum fault reply_order(struct reply *reply, int status, const struct order *order);

@@ -28,7 +28,7 @@ enum fault order_create(struct task *t, const struct request *request, struct re
 	order.shipping_address = address_json(s, &wanted);
 	order.metadata = wanted.metadata;
 
-	TRY(saga_place(t, &order, caller_actor(s, &request->caller)));
+	TRY(saga_place(t, &order, request->caller.actor));
 
 	char id[UUID_TEXT_LEN + 1];
 	reply_location(reply, "/api/v1/orders/%s", uuid_format(&order.id, id).at);
@@ -84,13 +84,6 @@ enum fault order_history(struct task *t, const struct request *request, struct r
 }
 
 /* ---- shared with status.c ---- */
-
-struct str caller_actor(struct scope *s, const struct caller *caller)
-{
-	char id[UUID_TEXT_LEN + 1];
-
-	return scope_format(s, "user:%s", uuid_format(&caller->user_id, id).at);
-}
 
 enum fault order_of_path(struct task *t, const struct request *request, struct order *order)
 {

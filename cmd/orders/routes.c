@@ -15,5 +15,6 @@ const struct route routes[] = {
 	{"PATCH", "/api/v1/orders/{id}/status", order_change_status, SUPPORT | ADMIN},
 	{"PUT", "/api/v1/orders/{id}", order_change_status, SUPPORT | ADMIN}, /* older clients */
 	{"POST", "/api/v1/orders/{id}/pay", order_pay, SUPPORT | ADMIN},
+	{"DELETE", "/internal/users/{user_id}", user_close, SERVICE},
 };
 const size_t route_count = sizeof routes / sizeof routes[0];

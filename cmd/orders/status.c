@@ -4,18 +4,16 @@
 #include "handlers.h"
 #include "saga.h"
 
-struct change {
-	enum status to;
-	struct str note;
-	struct str tracking_number;
-};
+#include <inttypes.h>
 
 static enum fault change_order(struct task *t, const struct request *request,
 	const struct change *change, struct reply *reply);
-static enum fault may_change(struct scope *s, const struct request *request,
-	const struct order *order, enum status to, const struct transition **found);
 static enum fault check_version(
 	struct scope *s, const struct request *request, const struct order *order);
+static enum fault check_mover(
+	struct scope *s, const struct request *request, const struct order *order, enum status to);
+static enum fault find_transition(struct scope *s, const struct order *order, enum status to,
+	const struct transition **found);
 static enum fault reply_reread(struct task *t, const struct order *order, struct reply *reply);
 
 /* PUT, PATCH /orders/{id}/status by staff. */
@@ -26,6 +24,7 @@ enum fault order_change_status(struct task *t, const struct request *request, st
 	TRY(request_json(&t->scope, request, &status_change_table, &wanted));
 	const struct change change = {
 		.to = status_wanted(&wanted),
+		.actor = request->caller.actor,
 		.note = wanted.note,
 		.tracking_number = wanted.tracking_number,
 	};
@@ -42,8 +41,12 @@ enum fault order_cancel(struct task *t, const struct request *request, struct re
 
 	if (request->body.len > 0)
 		TRY(request_json(&t->scope, request, &cancellation_table, &wanted));
-	return change_order(
-		t, request, &(struct change){.to = STATUS_CANCELLED, .note = wanted.note}, reply);
+	const struct change change = {
+		.to = STATUS_CANCELLED,
+		.actor = request->caller.actor,
+		.note = wanted.note,
+	};
+	return change_order(t, request, &change, reply);
 }
 
 /* POST /orders/{id}/pay by staff: a payment that came in by other ways. */
@@ -58,59 +61,67 @@ enum fault order_pay(struct task *t, const struct request *request, struct reply
 	TRY(request_json(s, request, &new_payment_table, &payment));
 	TRY(order_of_path(t, request, &order));
 	TRY(check_version(s, request, &order));
-	TRY(may_change(s, request, &order, STATUS_PAID, &transition));
+	TRY(find_transition(s, &order, STATUS_PAID, &transition));
 
-	TRY(store_take_payment(t, &order, caller_actor(s, &request->caller), &payment, &claim));
+	TRY(store_take_payment(t, &order, request->caller.actor, &payment, &claim));
 	TRY(saga_settle(t, &claim));
 	return reply_reread(t, &order, reply);
+}
+
+enum fault change_status(struct task *t, const struct order *order, const struct change *change)
+{
+	const struct transition *transition;
+	struct claim claim;
+
+	TRY(find_transition(&t->scope, order, change->to, &transition));
+	if (transition->step == STEP_IDLE)
+		return store_change(
+			t, order, change->to, change->actor, change->note, change->tracking_number);
+
+	TRY(store_take(t, order, transition, change->actor, change->note, &claim));
+	return saga_settle(t, &claim);
 }
 
 static enum fault change_order(struct task *t, const struct request *request,
 	const struct change *change, struct reply *reply)
 {
-	struct scope *s = &t->scope;
-	const struct str actor = caller_actor(s, &request->caller);
-	const struct transition *transition;
 	struct order order;
-	struct claim claim;
 
 	TRY(order_of_path(t, request, &order));
-	TRY(check_version(s, request, &order));
-	TRY(may_change(s, request, &order, change->to, &transition));
-
-	if (transition->step == STEP_IDLE) {
-		TRY(store_change(
-			t, &order, change->to, actor, change->note, change->tracking_number));
-	} else {
-		TRY(store_take(t, &order, transition, actor, change->note, &claim));
-		TRY(saga_settle(t, &claim));
-	}
+	TRY(check_version(&t->scope, request, &order));
+	TRY(check_mover(&t->scope, request, &order, change->to));
+	TRY(change_status(t, &order, change));
 	return reply_reread(t, &order, reply);
-}
-
-/* The state machine, then whether something else is under way. */
-static enum fault may_change(struct scope *s, const struct request *request,
-	const struct order *order, enum status to, const struct transition **found)
-{
-	const enum status from = (enum status)order->status;
-	const unsigned mover = caller_is_staff(&request->caller) ? BY_STAFF : BY_OWNER;
-
-	*found = transition_find(from, to);
-	if (*found == NULL)
-		return fail(s, FAULT_INVALID_TRANSITION, "an order that is %s cannot become %s",
-			status_names[from], status_names[to]);
-	if (((*found)->by & mover) == 0 && to != STATUS_PAID)
-		return fail(s, FAULT_FORBIDDEN, "the caller may not set the status %s",
-			status_names[to]);
-	if (!order->is_idle)
-		return fail(s, FAULT_ORDER_BUSY, "another change of this order is under way");
-	return OK;
 }
 
 static enum fault check_version(
 	struct scope *s, const struct request *request, const struct order *order)
 {
-	return request_precondition(s, request, scope_format(s, "%lld", (long long)order->version));
+	return request_precondition(s, request, scope_format(s, "%" PRId64, order->version));
+}
+
+/* The table says who may ask; what it does not have at all is for find_transition to say. */
+static enum fault check_mover(
+	struct scope *s, const struct request *request, const struct order *order, enum status to)
+{
+	const struct transition *found = transition_find((enum status)order->status, to);
+	const unsigned mover = caller_is_staff(&request->caller) ? BY_STAFF : BY_OWNER;
+
+	if (found == NULL || (found->by & mover) != 0)
+		return OK;
+	return fail(s, FAULT_FORBIDDEN, "the caller may not set the status %s", status_names[to]);
+}
+
+static enum fault find_transition(
+	struct scope *s, const struct order *order, enum status to, const struct transition **found)
+{
+	*found = transition_find((enum status)order->status, to);
+	if (*found == NULL)
+		return fail(s, FAULT_INVALID_TRANSITION, "an order that is %s cannot become %s",
+			status_names[order->status], status_names[to]);
+	if (!order->is_idle)
+		return fail(s, FAULT_ORDER_BUSY, "another change of this order is under way");
+	return OK;
 }
 
 static enum fault reply_reread(struct task *t, const struct order *order, struct reply *reply)

@@ -118,6 +118,19 @@ static const struct pg_statement orders_postpone = {"orders_postpone", PG_WRITE,
 	"SET lease_until = now() + $3::bigint * interval '1 microsecond'\n"
 	"WHERE id = $1 AND lease_token = $2 AND step <> 'idle'"};
 
+/* ---- an account that goes ---- */
+
+static const struct pg_statement orders_count_open = {"orders_count_open", PG_READ,
+	"SELECT count(*) FROM orders\n"
+	"WHERE user_id = $1 AND status IN ('paid', 'processing', 'shipped')\n"
+	"	AND status <> 'reserving'"};
+
+static const struct pg_statement orders_forget_person = {"orders_forget_person", PG_WRITE,
+	"UPDATE orders\n"
+	"SET shipping_address = NULL, metadata = NULL, version = version + 1, updated_at = now()\n"
+	"WHERE user_id = $1 AND status <> 'reserving'\n"
+	"	AND (shipping_address IS NOT NULL OR metadata IS NOT NULL)"};
+
 /* ---- recovery ---- */
 
 static const struct pg_statement orders_take_stalled = {"orders_take_stalled", PG_WRITE,
@@ -225,6 +238,8 @@ static const struct pg_statement *const statements[] = {
 	&orders_finish,
 	&orders_drop,
 	&orders_postpone,
+	&orders_count_open,
+	&orders_forget_person,
 	&orders_take_stalled,
 	&orders_take_expired,
 	&orders_attention,
@@ -425,6 +440,22 @@ enum fault store_postpone(struct task *t, const struct claim *claim, int64_t by_
 {
 	return write_changed(t, &orders_postpone,
 		PG_VALUES(pg_uuid(&claim->order_id), pg_int64(claim->token), pg_int64(by_us)));
+}
+
+/* ---- an account that goes ---- */
+
+enum fault store_count_open(struct task *t, const struct uuid *user_id, int64_t *count)
+{
+	struct pg_row row;
+
+	TRY(pg_query_row(t, &orders_count_open, PG_VALUES(pg_uuid(user_id)), &row));
+	*count = pg_take_int64(&row);
+	return OK;
+}
+
+enum fault store_forget_person(struct task *t, const struct uuid *user_id)
+{
+	return pg_query(t, &orders_forget_person, PG_VALUES(pg_uuid(user_id)), NULL);
 }
 
 /* ---- recovery ---- */

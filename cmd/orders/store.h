@@ -61,6 +61,14 @@ enum fault store_drop(struct task *t, const struct claim *claim) MUST_CHECK;
 /* Leaves the step to the recovery, after a while. */
 enum fault store_postpone(struct task *t, const struct claim *claim, int64_t by_us) MUST_CHECK;
 
+/* ---- an account that goes ---- */
+
+/* Orders that are paid and not yet delivered. */
+enum fault store_count_open(struct task *t, const struct uuid *user_id, int64_t *count) MUST_CHECK;
+
+/* Clears addresses and metadata of the person's orders. */
+enum fault store_forget_person(struct task *t, const struct uuid *user_id) MUST_CHECK;
+
 /* ---- recovery ---- */
 
 enum { ATTEMPTS_BEFORE_ATTENTION = 10 };

@@ -318,6 +318,43 @@ static void a_payment_is_captured_or_fails(void **state)
 	assert_int_equal(found.expires_at, 0);
 }
 
+/* ---- an account that goes ---- */
+
+static int64_t open_orders;
+
+static enum fault count_open(struct task *t, struct job *job)
+{
+	(void)job;
+	return store_count_open(t, &order.user_id, &open_orders);
+}
+
+static enum fault forget_person(struct task *t, struct job *job)
+{
+	(void)job;
+	return store_forget_person(t, &order.user_id);
+}
+
+static void what_is_paid_and_not_delivered_is_open(void **state)
+{
+	(void)state;
+	for (int i = 0; i < STATUS_COUNT; i++) {
+		force_status((enum status)i);
+		assert_int_equal(run(count_open), OK);
+		assert_int_equal(open_orders,
+			i == STATUS_PAID || i == STATUS_PROCESSING || i == STATUS_SHIPPED);
+	}
+}
+
+static void a_person_is_forgotten_but_not_the_order(void **state)
+{
+	(void)state;
+	assert_int_equal(run(forget_person), OK);
+	assert_string_equal(
+		column("concat_ws(' ', status, version, shipping_address, metadata)"), "pending 2");
+	assert_int_equal(run(forget_person), OK);
+	assert_string_equal(column("version"), "2");
+}
+
 /* ---- recovery ---- */
 
 static void only_a_lease_that_ended_is_taken_over(void **state)
@@ -522,6 +559,8 @@ int main(void)
 		cmocka_unit_test_setup(a_change_is_of_the_version_that_was_read, placed_order),
 		cmocka_unit_test_setup(one_step_at_a_time, placed_order),
 		cmocka_unit_test_setup(a_payment_is_captured_or_fails, placed_order),
+		cmocka_unit_test_setup(what_is_paid_and_not_delivered_is_open, placed_order),
+		cmocka_unit_test_setup(a_person_is_forgotten_but_not_the_order, placed_order),
 		cmocka_unit_test_setup(only_a_lease_that_ended_is_taken_over, placed_order),
 		cmocka_unit_test_setup(a_row_in_other_hands_is_skipped, new_order),
 		cmocka_unit_test_setup(what_fails_again_and_again_needs_attention, placed_order),

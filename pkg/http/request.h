@@ -17,7 +17,7 @@ struct caller {
 	struct uuid session_id;
 	enum role role;
 	struct str service;
-	struct str actor; /* "user:<id>" or "system": for whom the service calls */
+	struct str actor; /* "user:<id>", or for whom the service calls: also "system" */
 };
 
 struct header {

@@ -7,6 +7,7 @@
 
 static enum fault check_token(struct task *t, struct str authorization, struct caller *caller);
 static enum fault verify(struct task *t, struct str token, struct caller *caller);
+static struct str person(struct scope *s, const struct caller *caller);
 
 enum fault authenticate(struct task *t, const struct request *request, struct caller *caller)
 {
@@ -20,8 +21,19 @@ enum fault authenticate(struct task *t, const struct request *request, struct ca
 	if (authorization.at != NULL)
 		TRY(check_token(t, authorization, caller));
 	caller->service = service.service;
-	caller->actor = service.actor;
+	caller->actor = service.actor.at != NULL ? service.actor : person(&t->scope, caller);
+	t->actor = caller->actor;
 	return OK;
+}
+
+/* As the calls to other services name them, which are made for the caller. */
+static struct str person(struct scope *s, const struct caller *caller)
+{
+	char id[UUID_TEXT_LEN + 1];
+
+	if (caller->role == ROLE_NONE)
+		return STR_NONE;
+	return scope_format(s, "user:%s", uuid_format(&caller->user_id, id).at);
 }
 
 static enum fault check_token(struct task *t, struct str authorization, struct caller *caller)
