@@ -5,7 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-int command_fail(enum command_exit status, const char *format, ...)
+int command_fail(int status, const char *format, ...)
 {
 	va_list args;
 
@@ -19,9 +19,9 @@ int command_fail(enum command_exit status, const char *format, ...)
 
 int command_fail_scope(const struct scope *s, enum fault fault, const char *subject)
 {
-	const enum command_exit status = fault == FAULT_UNAVAILABLE   ? COMMAND_UNAVAILABLE
-	                                 : fault == FAULT_BAD_REQUEST ? COMMAND_CONFIG
-	                                                              : COMMAND_FAILED;
+	const int status = fault == FAULT_UNAVAILABLE   ? COMMAND_UNAVAILABLE
+	                   : fault == FAULT_BAD_REQUEST ? COMMAND_CONFIG
+	                                                : COMMAND_FAILED;
 	const struct str detail =
 		s->detail.at != NULL ? s->detail : str_from(fault_info(fault)->title);
 

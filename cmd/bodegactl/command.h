@@ -26,7 +26,7 @@ enum command_exit {
 enum output { OUTPUT_TABLE, OUTPUT_JSON };
 
 /* "bodegactl: …" on stderr; returns `status`. */
-int command_fail(enum command_exit status, const char *format, ...) PRINTF_LIKE(2, 3);
+int command_fail(int status, const char *format, ...) PRINTF_LIKE(2, 3);
 
 /* What went wrong in s, after `subject` and ": " unless that is NULL; returns the exit status that
  * the fault means. */

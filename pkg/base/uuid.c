@@ -9,7 +9,7 @@
 
 static uint64_t next_tick(void);
 static int hex_value(char c);
-static bool is_dash_at(size_t at);
+static bool is_after_dash(size_t byte);
 
 struct uuid uuid_new(void)
 {
@@ -27,21 +27,18 @@ struct uuid uuid_new(void)
 
 bool uuid_parse(struct str text, struct uuid *id)
 {
+	const char *at = text.at;
 	struct uuid parsed;
-	size_t digits = 0;
 
 	if (text.len != UUID_TEXT_LEN)
 		return false;
-	for (size_t i = 0; i < UUID_TEXT_LEN; i++) {
-		const int value = hex_value(text.at[i]);
-		uint8_t *byte = &parsed.bytes[digits / 2];
-
-		if (is_dash_at(i) != (text.at[i] == '-') || (value < 0 && !is_dash_at(i)))
+	for (size_t i = 0; i < sizeof parsed.bytes; i++) {
+		if (is_after_dash(i) && *at++ != '-')
 			return false;
-		if (is_dash_at(i))
-			continue;
-		*byte = (uint8_t)(digits % 2 == 0 ? value << 4 : *byte | value);
-		digits++;
+		const int high = hex_value(*at++), low = hex_value(*at++);
+		if (high < 0 || low < 0)
+			return false;
+		parsed.bytes[i] = (uint8_t)(high << 4 | low);
 	}
 	*id = parsed;
 	return true;
@@ -49,18 +46,16 @@ bool uuid_parse(struct str text, struct uuid *id)
 
 struct str uuid_format(const struct uuid *id, char out[UUID_TEXT_LEN + 1])
 {
-	size_t digits = 0;
+	static const char digits[] = "0123456789abcdef";
+	char *at = out;
 
-	for (size_t i = 0; i < UUID_TEXT_LEN; i++) {
-		if (is_dash_at(i)) {
-			out[i] = '-';
-			continue;
-		}
-		out[i] =
-			"0123456789abcdef"[id->bytes[digits / 2] >> (digits % 2 == 0 ? 4 : 0) & 15];
-		digits++;
+	for (size_t i = 0; i < sizeof id->bytes; i++) {
+		if (is_after_dash(i))
+			*at++ = '-';
+		*at++ = digits[id->bytes[i] >> 4];
+		*at++ = digits[id->bytes[i] & 15];
 	}
-	out[UUID_TEXT_LEN] = '\0';
+	*at = '\0';
 	return str_of(out, UUID_TEXT_LEN);
 }
 
@@ -93,7 +88,7 @@ static int hex_value(char c)
 	return -1;
 }
 
-static bool is_dash_at(size_t at)
+static bool is_after_dash(size_t byte)
 {
-	return at == 8 || at == 13 || at == 18 || at == 23;
+	return byte == 4 || byte == 6 || byte == 8 || byte == 10;
 }

@@ -12,8 +12,6 @@ static const struct str minor_suffix = {"_minor", 6};
 
 int table_find(const struct field_table *table, size_t first, struct str name, bool *minor)
 {
-	struct str amount = STR_NONE;
-
 	*minor = false;
 	for (size_t i = 0; i < table->count; i++) {
 		const size_t at = (first + i) % table->count;
@@ -22,8 +20,8 @@ int table_find(const struct field_table *table, size_t first, struct str name, b
 	}
 	if (!str_ends(name, minor_suffix))
 		return NOT_A_FIELD;
-	amount = str_of(name.at, name.len - minor_suffix.len);
 	*minor = true;
+	const struct str amount = str_of(name.at, name.len - minor_suffix.len);
 	for (size_t i = 0; i < table->count; i++) {
 		if (table->fields[i].type == FIELD_MONEY && is_named(&table->fields[i], amount))
 			return (int)i;

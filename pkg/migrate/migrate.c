@@ -81,7 +81,7 @@ enum fault migrate_status(struct migrate *m, struct migrations *migrations)
 	TRY(query(m,
 		"SELECT version_id, is_applied,"
 		" to_char(tstamp::timestamptz AT TIME ZONE 'UTC', "
-	        "'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')"
+		"'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')"
 		" FROM (SELECT DISTINCT ON (version_id) version_id, is_applied, tstamp"
 		" FROM goose_db_version ORDER BY version_id, id DESC) newest"
 		" WHERE is_applied ORDER BY version_id",

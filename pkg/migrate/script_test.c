@@ -45,7 +45,7 @@ static void good_scripts(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
 		struct scope s;
-		struct script up, down;
+		struct script up = {0}, down = {0};
 
 		scope_begin(&s);
 		const struct str text = str_from(rows[i].text);
@@ -95,7 +95,7 @@ static void bad_scripts(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
 		struct scope s;
-		struct script script;
+		struct script script = {0};
 
 		scope_begin(&s);
 		if (script_parse(&s, str_from(rows[i].text), DIRECTION_UP, &script) !=
@@ -109,7 +109,7 @@ static void bad_scripts(void **state)
 static void many_statements(void **state)
 {
 	struct scope s;
-	struct script script;
+	struct script script = {0};
 
 	(void)state;
 	scope_begin(&s);
