@@ -185,8 +185,8 @@ static void reply_headers(void **state)
 		{"x-request-id", false}, {"date", false}, {"server", false},
 		{"bodega-waits", false}, {"content-type", false},
 		{"access-control-allow-origin", false}};
-	enum { ROWS = sizeof rows / sizeof *rows };
-	struct header headers[ROWS * 3];
+	enum { ROWS = sizeof rows / sizeof *rows, MANY = 3 * ROWS };
+	struct header headers[MANY];
 	struct upstream_reply up = {.headers = headers, .header_count = ROWS};
 	struct reply reply = {0};
 	size_t at = 0;
@@ -205,9 +205,9 @@ static void reply_headers(void **state)
 		at += there;
 	}
 	/* more than a reply has room for is left out, not written past its end */
-	for (size_t i = 0; i < ROWS * 3; i++)
+	for (size_t i = 0; i < MANY; i++)
 		headers[i] = (struct header){STR("x"), STR("v")};
-	up.header_count = ROWS * 3;
+	up.header_count = MANY;
 	headers_return(&up, &reply);
 	assert_true(reply.header_count < REPLY_HEADERS_MAX - 6);
 }

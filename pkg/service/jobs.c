@@ -31,6 +31,8 @@ void jobs_stop(void)
 
 		job->stopped = true;
 		loop_timer_clear(job->thread->loop, &job->timer);
+		if (job->what == &keys_job && job->task != NULL) /* nobody needs them any more */
+			task_cancel(job->task, FAULT_UNAVAILABLE);
 	}
 }
 

@@ -41,7 +41,7 @@ struct str upstream_head_write(
 
 /* ---- answers ---- */
 
-enum { UPSTREAM_HEAD_BYTES_MAX = 16 << 10, UPSTREAM_REPLY_HEADERS_MAX = 64 };
+enum { UPSTREAM_HEAD_BYTES_MAX = 8 << 10, UPSTREAM_REPLY_HEADERS_MAX = 64 };
 
 enum upstream_body_kind { BODY_NONE, BODY_LENGTH, BODY_CHUNKED, BODY_UNTIL_CLOSE };
 
