@@ -39,6 +39,8 @@ static atomic_uint_fast64_t rounds_done;
 
 static struct hash_job *job_new(
 	const struct password_config *config, struct str password, unsigned cost_max);
+static struct hash_job *job_making(const struct password_config *config, struct str password);
+static void take_hash(struct hash_job *job, char hash[PASSWORD_HASH_MAX]);
 static enum fault job_run(
 	struct task *t, const struct password_config *config, struct hash_job **job);
 static void job_do(void *arg);
@@ -51,15 +53,20 @@ static unsigned cost_of(struct str hash);
 enum fault password_hash(struct task *t, const struct password_config *config, struct str password,
 	char hash[PASSWORD_HASH_MAX])
 {
-	struct hash_job *job = job_new(config, password, config->cost);
+	struct hash_job *job = job_making(config, password);
 
-	setting_new(config->cost, job->setting);
-	job->cost = config->cost;
 	TRY(job_run(t, config, &job));
-	CHECK(job->hash[0] != '\0');
-	snprintf(hash, PASSWORD_HASH_MAX, "v1%.*s", PASSWORD_HASH_MAX - 3, job->hash);
-	job_drop(job);
+	take_hash(job, hash);
 	return OK;
+}
+
+void password_hash_blocking(
+	const struct password_config *config, struct str password, char hash[PASSWORD_HASH_MAX])
+{
+	struct hash_job *const job = job_making(config, password);
+
+	job_do(job);
+	take_hash(job, hash);
 }
 
 enum fault password_verify(struct task *t, const struct password_config *config,
@@ -141,6 +148,23 @@ static struct hash_job *job_new(
 	job->cost_max = cost_max;
 	arena_unref(arena);
 	return job;
+}
+
+/* One that makes a hash with a new salt. */
+static struct hash_job *job_making(const struct password_config *config, struct str password)
+{
+	struct hash_job *const job = job_new(config, password, config->cost);
+
+	setting_new(config->cost, job->setting);
+	job->cost = config->cost;
+	return job;
+}
+
+static void take_hash(struct hash_job *job, char hash[PASSWORD_HASH_MAX])
+{
+	CHECK(job->hash[0] != '\0');
+	snprintf(hash, PASSWORD_HASH_MAX, "v1%.*s", PASSWORD_HASH_MAX - 3, job->hash);
+	job_drop(job);
 }
 
 /* Clears *job unless it is OK: then the caller drops it. */

@@ -17,6 +17,10 @@ struct password_config {
 enum fault password_hash(struct task *t, const struct password_config *config, struct str password,
 	char hash[PASSWORD_HASH_MAX]) MUST_CHECK;
 
+/* The same on the caller's own thread, which it blocks: for tools. `threads` is not used. */
+void password_hash_blocking(
+	const struct password_config *config, struct str password, char hash[PASSWORD_HASH_MAX]);
+
 /* OK when the password belongs to the hash; else FAULT_BAD_CREDENTIALS. With STR_NONE as hash (no
  * such account) it takes the same time and never fits. *rehash: it fits, and the hash's cost is
  * lower than the configured one. Padded to cost_max, the highest cost in use. Suspends. */

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * libpq's blocking calls for commands. */
+#include "database.h"
+
+#include "base/check.h"
+
+#include <libpq-fe.h>
+
+enum { VALUES_MAX = 16 };
+
+struct database {
+	struct scope *s;
+	PGconn *conn;
+};
+
+static void disconnect(void *arg);
+static enum fault check_result(struct database *db, const PGresult *result);
+
+enum fault database_open(struct scope *s, struct str url, struct database **db)
+{
+	/* The URL stands last, so that it may say otherwise. */
+	const char *const names[] = {
+		"connect_timeout", "fallback_application_name", "dbname", NULL};
+	const char *const values[] = {"5", "bodegactl", scope_dup(s, url).at, NULL};
+	PGconn *conn = PQconnectdbParams(names, values, 1);
+
+	CHECK(conn != NULL);
+	*db = scope_alloc(s, sizeof **db);
+	**db = (struct database){.s = s, .conn = conn};
+	scope_defer(s, disconnect, conn);
+	if (PQstatus(conn) == CONNECTION_OK)
+		return OK;
+	return fail(s,
+		PQping(values[2]) == PQPING_NO_ATTEMPT ? FAULT_BAD_REQUEST : FAULT_UNAVAILABLE,
+		"%.*s", STR_ARG(str_trim(str_from(PQerrorMessage(conn)))));
+}
+
+enum fault database_run(struct database *db, const char *sql, const struct str *values,
+	size_t count, struct str *first)
+{
+	const char *texts[VALUES_MAX];
+
+	CHECK(count <= VALUES_MAX);
+	for (size_t i = 0; i < count; i++)
+		texts[i] = values[i].at != NULL ? scope_dup(db->s, values[i]).at : NULL;
+
+	PGresult *result = PQexecParams(db->conn, sql, (int)count, NULL, texts, NULL, NULL, 0);
+	const enum fault fault = check_result(db, result);
+
+	*first = STR_NONE;
+	if (fault == OK && PQntuples(result) > 0 && !PQgetisnull(result, 0, 0))
+		*first = scope_dup(db->s, str_from(PQgetvalue(result, 0, 0)));
+	PQclear(result);
+	return fault;
+}
+
+static void disconnect(void *arg)
+{
+	PQfinish(arg);
+}
+
+static enum fault check_result(struct database *db, const PGresult *result)
+{
+	const ExecStatusType status = PQresultStatus(result);
+	const char *state, *constraint;
+
+	if (status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK)
+		return OK;
+	if (PQstatus(db->conn) == CONNECTION_BAD)
+		return fail(db->s, FAULT_UNAVAILABLE, "%.*s",
+			STR_ARG(str_trim(str_from(PQerrorMessage(db->conn)))));
+	state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+	constraint = PQresultErrorField(result, PG_DIAG_CONSTRAINT_NAME);
+	if (state != NULL && strncmp(state, "23", 2) == 0 && constraint != NULL)
+		return fail(db->s, FAULT_CONFLICT, "%s", constraint);
+	return fail(
+		db->s, FAULT_INTERNAL, "%s", PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY));
+}
