@@ -5,6 +5,7 @@
 #include "pg/pool.h"
 
 #include "base/check.h"
+#include "base/random.h"
 #include "fiber/task.h"
 #include "log/log.h"
 
@@ -219,14 +220,24 @@ static size_t wanted_connections(const struct pg_config *config, enum pg_class c
 	return config->write_connections;
 }
 
-/* Takes its connections off the front of the array. */
+/* Takes its connections off the front of the array. The first connects at once, the others when
+ * it has had time to: a server that begins many sessions at a time is slow with each, and the
+ * first one is what readiness waits for. */
 static struct pg_conn *connect_all(struct pg_pool *pool, struct pg_conn *conns)
 {
-	struct pg_conn *end = conns + wanted_connections(&pool->pg->config, pool->class);
+	struct loop *const l = pool->pg->loop;
+	struct pg_conn *const first = conns;
+	struct pg_conn *const end = conns + wanted_connections(&pool->pg->config, pool->class);
 
 	for (; conns != end; conns++) {
 		pg_conn_init(conns, pool);
-		pg_conn_connect(conns);
+		if (conns == first) {
+			pg_conn_connect(conns);
+			continue;
+		}
+		pg_conn_move(conns, CONN_WAITING);
+		loop_timer_set(l, &conns->timer,
+			loop_now_us(l) + PG_OTHERS_US + (int64_t)random_below(PG_OTHERS_US));
 	}
 	return end;
 }

@@ -10,6 +10,7 @@
 enum {
 	PG_CLASS_COUNT = PG_WRITE + 1,
 	PG_CONNECT_US = 5000000, /* for connecting and preparing together */
+	PG_OTHERS_US = 100000, /* all but the first of a pool begin to connect after that */
 	PG_BACKOFF_MIN_US = 50000,
 	PG_BACKOFF_MAX_US = 2000000,
 	PG_WHY_MAX = 256,
