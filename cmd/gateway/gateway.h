@@ -46,7 +46,7 @@ void before_reply(const struct request *request, struct reply *reply);
 
 /* ---- docs.c ---- */
 
-/* Maps the files of DOCS_DIR; FAULT_INVALID when one is missing. */
+/* Opens the files of DOCS_DIR; FAULT_INVALID when one is missing. */
 enum fault docs_open(struct scope *s) MUST_CHECK;
 
 handler_fn docs_page, docs_file, docs_openapi;
