@@ -324,10 +324,11 @@ struct str actor_of(struct scope *s, const struct caller *caller)
 
 void product_cache_start(struct redis *redis)
 {
-	const struct cache_config config = {
-		.prefix = "bodega:1:product:", .ttl_ms = products_settings.cache_ttl_us / 1000};
+	const bool on = products_settings.cache_ttl_us > 0;
+	const struct cache_config config = {.prefix = "bodega:1:product:",
+		.ttl_ms = on ? products_settings.cache_ttl_us / 1000 : 1};
 
-	cache = cache_new(products_settings.cache_ttl_us > 0 ? redis : NULL, &config);
+	cache = cache_new(on ? redis : NULL, &config);
 }
 
 void product_cache_stop(void)

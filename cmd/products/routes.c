@@ -46,7 +46,7 @@ static const struct config_field config[] = {
 	CONFIG(struct products_settings, reservation_ttl_us, DURATION, "RESERVATION_TTL", "60m",
 		"How long a reservation holds stock unless orders says otherwise; 2 x ORDER_TTL",
 		.min = INT64_C(1000000), .max = INT64_C(7) * 24 * 3600 * 1000000),
-	CONFIG(struct products_settings, cache_ttl_us, DURATION, "CACHE_TTL", "0s",
+	CONFIG(struct products_settings, cache_ttl_us, DURATION, "CACHE_TTL", "30s",
 		"How long a product read may come from Redis, at most 30s; 0s: never",
 		.max = INT64_C(30000000)),
 };
