@@ -49,4 +49,5 @@ enum { COMMAND_HELP = 1000 };
 
 /* The commands. */
 int migrate_command(int argc, const char **argv);
+int seed_command(int argc, const char **argv);
 int user_command(int argc, const char **argv);

@@ -54,6 +54,28 @@ enum fault database_run(struct database *db, const char *sql, const struct str *
 	return fault;
 }
 
+enum fault database_copy(struct database *db, const char *sql, struct str rows)
+{
+	PGresult *result = PQexec(db->conn, sql);
+	enum fault fault = OK;
+
+	if (PQresultStatus(result) != PGRES_COPY_IN) {
+		fault = check_result(db, result);
+		PQclear(result);
+		return fault == OK ? fail(db->s, FAULT_INTERNAL, "%s takes no rows", sql) : fault;
+	}
+	PQclear(result);
+	/* what goes wrong here is told by the result that follows */
+	(void)PQputCopyData(db->conn, rows.at, (int)rows.len);
+	(void)PQputCopyEnd(db->conn, NULL);
+	while ((result = PQgetResult(db->conn)) != NULL) {
+		if (fault == OK)
+			fault = check_result(db, result);
+		PQclear(result);
+	}
+	return fault;
+}
+
 static void disconnect(void *arg)
 {
 	PQfinish(arg);

@@ -16,3 +16,6 @@ enum fault database_open(struct scope *s, struct str url, struct database **db) 
  * FAULT_CONFLICT: a constraint says no, and the detail is its name. */
 enum fault database_run(struct database *db, const char *sql, const struct str *values,
 	size_t count, struct str *first) MUST_CHECK;
+
+/* Runs a COPY … FROM STDIN with this text as its rows. */
+enum fault database_copy(struct database *db, const char *sql, struct str rows) MUST_CHECK;

@@ -6,6 +6,7 @@
 
 static const struct command commands[] = {
 	{"migrate", "apply and undo the databases' migrations", migrate_command},
+	{"seed", "fill the catalogue with sample products", seed_command},
 	{"user", "make accounts and give roles", user_command},
 };
 
