@@ -46,6 +46,7 @@ struct job {
 	struct loop_timer timer;
 	struct task *task; /* while it runs */
 	enum fault last;
+	int64_t retry_us; /* until the run after the next fault */
 	struct counter *runs;
 	struct counter *faults;
 	struct histogram *seconds;
@@ -136,6 +137,8 @@ int arguments_answer(int argc, char **argv, const struct service *service);
 
 /* ---- jobs.c ---- */
 
+/* Starts those that can begin and have not yet: what uses the database waits until it was there
+ * once. */
 void jobs_start(struct service_thread *first);
 
 /* No job begins any more. */

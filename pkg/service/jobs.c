@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Background work on the first loop. A job never runs twice at a time; its next run is set when
- * the last one has ended. What changes is logged, not each run. */
+ * the last one has ended: after a fault soon, in growing steps. What changes is logged, not each
+ * run. */
 #include "service/internal.h"
 
 #include "base/check.h"
@@ -8,20 +9,30 @@
 #include "log/log.h"
 #include "metrics/metrics.h"
 
-static const struct service_job keys_job = {"keys", INT64_C(60000000), keys_refresh};
+enum { RETRY_US = 1000000 }; /* after the first fault */
+
+static const struct service_job keys_job = {"public_keys", INT64_C(60000000), keys_refresh};
 
 static void add(struct service_thread *first, const struct service_job *what);
 static void fire(struct loop_timer *timer);
 static void run(struct task *t, void *arg);
 static void done(struct task *t, void *arg);
 static void again(struct job *job);
+static int64_t next_us(struct job *job);
 
 void jobs_start(struct service_thread *first)
 {
-	add(first, &keys_job);
-	CHECK(process.service->job_count <= SERVICE_JOBS_MAX);
-	for (size_t i = 0; i < process.service->job_count; i++)
-		add(first, &process.service->jobs[i]);
+	const struct service *const service = process.service;
+	const bool has_data = first->pg == NULL || pg_ready(first->pg, NULL);
+
+	CHECK(service->job_count <= SERVICE_JOBS_MAX);
+	if (atomic_load(&process.draining))
+		return;
+	if (process.job_count == 0 && (service->fetch_keys == NULL || has_data))
+		add(first, &keys_job);
+	if (process.job_count == 1 && has_data)
+		for (size_t i = 0; i < service->job_count; i++)
+			add(first, &service->jobs[i]);
 }
 
 void jobs_stop(void)
@@ -56,7 +67,8 @@ static void add(struct service_thread *first, const struct service_job *what)
 	struct job *const job = &process.jobs[process.job_count++];
 	const struct metric_label *const labels = LABELS({"job", str_from(what->name)});
 
-	*job = (struct job){.what = what, .thread = first, .timer.fire = fire};
+	*job = (struct job){
+		.what = what, .thread = first, .timer.fire = fire, .retry_us = RETRY_US};
 	job->runs = counter_get("bodega_job_runs_total", "Runs of background jobs.", labels);
 	job->faults = counter_get("bodega_job_faults_total",
 		"Runs of background jobs that ended with a fault.", labels);
@@ -102,14 +114,23 @@ static void done(struct task *t, void *arg)
 	again(job);
 }
 
-/* every_us ± 10 % from now */
+/* every_us ± 10 % from now, or less after a fault */
 static void again(struct job *job)
 {
-	const int64_t every_us = job->what->every_us;
+	const int64_t every_us = next_us(job);
 	const int64_t spread_us = (int64_t)random_below((uint64_t)every_us / 5 + 1);
 	struct loop *const l = job->thread->loop;
 
 	if (!job->stopped)
 		loop_timer_set(
 			l, &job->timer, loop_now_us(l) + every_us - every_us / 10 + spread_us);
+}
+
+static int64_t next_us(struct job *job)
+{
+	const int64_t every_us = job->what->every_us;
+	const int64_t retry_us = job->retry_us < every_us ? job->retry_us : every_us;
+
+	job->retry_us = job->last == OK ? RETRY_US : 2 * retry_us;
+	return job->last == OK ? every_us : retry_us;
 }

@@ -19,8 +19,9 @@ struct service_peer {
 	bool internal; /* calls carry a MAC */
 };
 
-/* Background work: runs as a task on the first loop, at the start and again `every_us` after it
- * ended (± 10 %), on each replica; its deadline is SERVICE_JOB_US, its actor "system". */
+/* Background work: runs as a task on the first loop, as soon as the database is there and again
+ * `every_us` after it ended (± 10 %; after a fault sooner), on each replica; its deadline is
+ * SERVICE_JOB_US, its actor "system". */
 enum { SERVICE_JOB_US = 60000000, SERVICE_PEERS_MAX = 8, SERVICE_JOBS_MAX = 8 };
 
 struct service_job {

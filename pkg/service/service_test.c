@@ -83,12 +83,25 @@ static enum fault count_up(struct task *t)
 	return OK;
 }
 
+/* Fails the first time. */
+static enum fault stumble(struct task *t)
+{
+	static bool has_stumbled;
+	const bool fails = !has_stumbled;
+
+	has_stumbled = true;
+	return fails ? fail(&t->scope, FAULT_UNAVAILABLE, "stumbled") : OK;
+}
+
 static const struct route routes[] = {
 	{.method = "GET", .path = "/me", .handler = get_me, .who = USER},
 	{.method = "GET", .path = "/inside", .handler = get_inside, .who = SERVICE},
 	{.method = "GET", .path = "/slow", .handler = get_slow, .who = ANYONE},
 };
-static const struct service_job jobs[] = {{"count", 10000, count_up}};
+static const struct service_job jobs[] = {
+	{"count", 10000, count_up},
+	{"stumble", INT64_C(3600000000), stumble},
+};
 
 static const struct service service = {
 	.name = "sample",
@@ -100,7 +113,7 @@ static const struct service service = {
 	.route_count = sizeof routes / sizeof *routes,
 	.fetch_keys = fetch_keys,
 	.jobs = jobs,
-	.job_count = 1,
+	.job_count = sizeof jobs / sizeof *jobs,
 };
 
 /* ---- from outside ---- */
@@ -467,6 +480,16 @@ static void jobs_run_again_and_again(void **state)
 	assert_int_equal(stop(), 0);
 }
 
+static void a_job_that_failed_runs_soon_again(void **state)
+{
+	(void)state;
+	put_keys(world.key);
+	start(NULL);
+	wait_said("\"job failed\",\"job\":\"stumble\"");
+	wait_said("\"job works again\",\"job\":\"stumble\"");
+	assert_int_equal(stop(), 0);
+}
+
 static void stopping_is_gentle(void **state)
 {
 	int slow, idle;
@@ -585,6 +608,7 @@ int main(void)
 		TEST(services_are_known),
 		TEST(metrics_and_log_level),
 		TEST(jobs_run_again_and_again),
+		TEST(a_job_that_failed_runs_soon_again),
 		TEST(stopping_is_gentle),
 		TEST(stopping_has_an_end),
 		TEST(a_taken_port_is_told),

@@ -128,8 +128,6 @@ static bool set_up(struct service_thread *t, struct str *error)
 	t->server = server_worker_new(process.server, t->loop, error);
 	if (t->server == NULL)
 		return false;
-	if (t->index == 0)
-		jobs_start(t);
 	beat(&t->beat);
 	return true;
 }
@@ -221,7 +219,8 @@ static void report(bool started, struct str error)
 	pthread_mutex_unlock(&process.lock);
 }
 
-/* Shows that the loop turns, takes new keys over, and finds out when the thread is ready. */
+/* Shows that the loop turns, starts jobs, takes new keys over, and finds out when the thread is
+ * ready. */
 static void beat(struct loop_timer *timer)
 {
 	struct service_thread *const t = CONTAINER_OF(timer, struct service_thread, beat);
@@ -230,6 +229,8 @@ static void beat(struct loop_timer *timer)
 	struct str why;
 
 	atomic_store(&t->beat_us, now_us);
+	if (t->index == 0)
+		jobs_start(t);
 	keys_take(t);
 	if (!atomic_load(&t->ready) && thread_is_ready(t, &why))
 		atomic_store(&t->ready, true);
