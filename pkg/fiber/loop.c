@@ -90,6 +90,7 @@ void loop_turn(struct loop *l, int32_t wait_ms)
 	run_messages(l);
 	tasks_run(l);
 	run_hooks(l);
+	h2o_timeout__do_post_callback(l->h2o); /* runs what was written above to its end */
 	l->turning = false;
 	atomic_fetch_add_explicit(&l->turns, 1, memory_order_relaxed);
 }

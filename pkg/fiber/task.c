@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 static void run_task(void *arg);
+static bool has_fiber(struct task *t);
 static void end_task(struct task *t);
 static enum fault injected(struct task *t);
 static enum fault still_wanted(const struct task *t);
@@ -33,11 +34,6 @@ enum fault task_start(struct loop *l, int64_t deadline_us, void (*fn)(struct tas
 		return FAULT_OVERLOADED;
 	t = calloc(1, sizeof *t);
 	CHECK(t != NULL);
-	t->fiber = fiber_new(&l->fibers, run_task, t);
-	if (t->fiber == NULL) {
-		free(t);
-		return FAULT_OVERLOADED;
-	}
 	scope_begin(&t->scope);
 	t->loop = l;
 	t->deadline_us = deadline_us;
@@ -65,6 +61,10 @@ void tasks_run(struct loop *l)
 		if (link == NULL)
 			return;
 		t = CONTAINER_OF(link, struct task, link);
+		if (!has_fiber(t)) {
+			list_prepend(&l->ready, link); /* until others have ended */
+			return;
+		}
 		CHECK(l->running == NULL);
 		l->running = t;
 		goes_on = fiber_resume(t->fiber);
@@ -198,6 +198,15 @@ static void run_task(void *arg)
 	struct task *t = arg;
 
 	t->fn(t, t->arg);
+}
+
+/* A task gets its stack when it first runs, not when it starts: those that end without a wait share
+ * one, still warm, however many start in a turn. */
+static bool has_fiber(struct task *t)
+{
+	if (t->fiber == NULL)
+		t->fiber = fiber_new(&t->loop->fibers, run_task, t);
+	return t->fiber != NULL;
 }
 
 static void end_task(struct task *t)

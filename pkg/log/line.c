@@ -6,9 +6,7 @@
 
 #include "base/clock.h"
 
-#include <inttypes.h>
-#include <stdarg.h>
-#include <stdio.h>
+#include <string.h>
 
 /* What is kept free for the end: ,"cut":true}\n */
 enum { END_ROOM = 16, TRACEPARENT_LEN = 55, TRACE_ID_LEN = 32, SPAN_ID_LEN = 16 };
@@ -33,14 +31,19 @@ static const char *const secret_words[] = {
 static void add_context(struct line *line, const struct log_context *context);
 static void add_pair(struct line *line, const struct log_pair *pair);
 static void add_text(struct line *line, const char *key, struct str value);
-static void add_number(struct line *line, const char *key, const char *format, ...)
-	PRINTF_LIKE(3, 4);
+static void add_number(
+	struct line *line, const char *key, bool negative, uint64_t size, unsigned decimals);
+static void add_member(struct line *line, const char *key, struct str value);
 static void add_value(struct line *line, struct str value);
 static void add_escaped(struct line *line, struct str value);
 static void add_char(struct line *line, unsigned char c);
 static void add_raw(struct line *line, struct str s);
+static size_t plain_bytes(struct str value);
+static struct str add_odd(struct line *line, struct str value);
 static bool names_secret(const char *key);
+static bool has_secret_word(const char *key);
 static struct str url_password(struct str value);
+static const char *find_scheme_end(struct str value);
 static size_t utf8_size(struct str s);
 
 void line_make(struct line *line, const char *service, const struct log_context *context,
@@ -90,14 +93,13 @@ static void add_pair(struct line *line, const struct log_pair *pair)
 		add_text(line, pair->key, pair->text);
 		break;
 	case LOG_TYPE_INT:
-		add_number(line, pair->key, "%" PRId64, n);
+		add_number(line, pair->key, n < 0, size, 0);
 		break;
 	case LOG_TYPE_MS:
-		add_number(line, pair->key, "%s%" PRIu64 ".%03u", n < 0 ? "-" : "", size / 1000,
-			(unsigned)(size % 1000));
+		add_number(line, pair->key, n < 0, size, 3);
 		break;
 	case LOG_TYPE_BOOL:
-		add_number(line, pair->key, "%s", n != 0 ? "true" : "false");
+		add_member(line, pair->key, n != 0 ? STR("true") : STR("false"));
 		break;
 	}
 }
@@ -121,21 +123,33 @@ static void add_text(struct line *line, const char *key, struct str value)
 		line->len = start;
 }
 
-static void add_number(struct line *line, const char *key, const char *format, ...)
+static void add_number(
+	struct line *line, const char *key, bool negative, uint64_t size, unsigned decimals)
+{
+	char text[32];
+	char *at = text + sizeof text;
+
+	for (unsigned digits = 0; size > 0 || digits <= decimals; digits++, size /= 10) {
+		if (decimals > 0 && digits == decimals)
+			*--at = '.';
+		*--at = (char)('0' + size % 10);
+	}
+	if (negative)
+		*--at = '-';
+	add_member(line, key, str_of(at, (size_t)(text + sizeof text - at)));
+}
+
+/* The value is JSON already. */
+static void add_member(struct line *line, const char *key, struct str value)
 {
 	const size_t start = line->len;
-	char text[32];
-	va_list args;
 
 	if (line->cut)
 		return;
-	va_start(args, format);
-	vsnprintf(text, sizeof text, format, args);
-	va_end(args);
 	add_raw(line, STR(",\""));
 	add_raw(line, str_from(key));
 	add_raw(line, STR("\":"));
-	add_raw(line, str_from(text));
+	add_raw(line, value);
 	if (line->cut)
 		line->len = start;
 }
@@ -160,17 +174,39 @@ static void add_value(struct line *line, struct str value)
 static void add_escaped(struct line *line, struct str value)
 {
 	while (value.len > 0 && !line->cut) {
-		const unsigned char c = (unsigned char)*value.at;
-		const size_t size = c < 0x80 ? 1 : utf8_size(value);
+		const size_t plain = plain_bytes(value);
 
-		if (size > 1)
-			add_raw(line, str_of(value.at, size));
-		else if (c < 0x80)
-			add_char(line, c);
-		else
-			add_raw(line, STR("\xef\xbf\xbd"));
-		value = str_skip(value, size > 0 ? size : 1);
+		add_raw(line, str_of(value.at, plain));
+		value = str_skip(value, plain);
+		if (value.len > 0)
+			value = add_odd(line, value);
 	}
+}
+
+/* How many bytes from the front stand for themselves. */
+static size_t plain_bytes(struct str value)
+{
+	size_t n = 0;
+
+	while (n < value.len && value.at[n] >= 0x20 && value.at[n] < 0x7f && value.at[n] != '"' &&
+		value.at[n] != '\\')
+		n++;
+	return n;
+}
+
+/* One character that does not; returns what follows it. */
+static struct str add_odd(struct line *line, struct str value)
+{
+	const unsigned char c = (unsigned char)*value.at;
+	const size_t size = c < 0x80 ? 1 : utf8_size(value);
+
+	if (size > 1)
+		add_raw(line, str_of(value.at, size));
+	else if (c < 0x80)
+		add_char(line, c);
+	else
+		add_raw(line, STR("\xef\xbf\xbd"));
+	return str_skip(value, size > 0 ? size : 1);
 }
 
 static void add_char(struct line *line, unsigned char c)
@@ -199,7 +235,28 @@ static void add_raw(struct line *line, struct str s)
 	line->len += s.len;
 }
 
+/* Keys are few and come again and again; looking them through each time would cost more than the
+ * rest of the line. */
 static bool names_secret(const char *key)
+{
+	static _Thread_local struct {
+		char key[24];
+		bool secret;
+	} seen[64];
+	const size_t len = strlen(key);
+	const size_t slot =
+		(len * 7 + (unsigned char)key[0] * 5 + (unsigned char)key[len / 2]) % 64;
+
+	if (len == 0 || len >= sizeof seen->key)
+		return has_secret_word(key);
+	if (strcmp(seen[slot].key, key) != 0) {
+		memcpy(seen[slot].key, key, len + 1);
+		seen[slot].secret = has_secret_word(key);
+	}
+	return seen[slot].secret;
+}
+
+static bool has_secret_word(const char *key)
 {
 	for (size_t i = 0; i < sizeof secret_words / sizeof *secret_words; i++)
 		if (strcasestr(key, secret_words[i]) != NULL)
@@ -210,7 +267,7 @@ static bool names_secret(const char *key)
 /* In scheme://user:password@host, wherever it stands in the text. */
 static struct str url_password(struct str value)
 {
-	const char *scheme = value.len > 0 ? memmem(value.at, value.len, "://", 3) : NULL;
+	const char *scheme = find_scheme_end(value);
 	const char *colon = NULL;
 	const char *end = value.at + value.len;
 	const char *password = NULL;
@@ -227,6 +284,18 @@ static struct str url_password(struct str value)
 		}
 	}
 	return str_of(password, len);
+}
+
+static const char *find_scheme_end(struct str value)
+{
+	const char *end = value.at + value.len;
+
+	for (const char *at = value.at; at != NULL && end - at >= 3; at++) {
+		at = memchr(at, ':', (size_t)(end - at) - 2);
+		if (at == NULL || (at[1] == '/' && at[2] == '/'))
+			return at;
+	}
+	return NULL;
 }
 
 /* Bytes of the well-formed character that s starts with, 0 when it starts with none. */
