@@ -139,6 +139,7 @@ static enum fault list(struct task *t, const struct request *request, const stru
 	struct scope *s = &t->scope;
 	const uint64_t filters = hash_of_filters(user_id, query->status);
 	struct order_key after = order_key_first;
+	int64_t offset = query->offset;
 	struct str next = STR_NONE;
 	struct items orders;
 
@@ -146,8 +147,9 @@ static enum fault list(struct task *t, const struct request *request, const stru
 		struct cursor cursor;
 		TRY(cursor_read(s, query->cursor, SORT_NEWEST, filters, &cursor));
 		after = (struct order_key){.created_at = cursor.number, .id = cursor.id};
+		offset = 0; /* a next link keeps an older client's offset */
 	}
-	TRY(store_list(t, user_id, (enum status)(query->status + 1), &after, query->offset,
+	TRY(store_list(t, user_id, (enum status)(query->status + 1), &after, offset,
 		query->limit + 1, &orders));
 	if (orders.count > (size_t)query->limit) {
 		const struct order *last = (struct order *)orders.at + query->limit - 1;

@@ -26,6 +26,7 @@ static enum fault commit(struct task *t, const struct claim *claim);
 static void leave_to_recovery(struct task *t, const struct claim *claim);
 static enum fault drain(
 	struct task *t, const char *job, enum fault (*take)(struct task *t, struct claim *claim));
+static void note(const char *job, const struct claim *claim, enum fault fault);
 
 enum fault saga_place(struct task *t, struct order *order, struct str actor)
 {
@@ -180,7 +181,6 @@ static void leave_to_recovery(struct task *t, const struct claim *claim)
 static enum fault drain(
 	struct task *t, const char *job, enum fault (*take)(struct task *t, struct claim *claim))
 {
-	char id[UUID_TEXT_LEN + 1];
 	struct claim claim;
 
 	for (int i = 0; i < CLAIMS_A_RUN; i++) {
@@ -191,18 +191,24 @@ static enum fault drain(
 		}
 		TRY(fault);
 		fault = saga_settle(t, &claim);
-		log_line(fault == OK ? LEVEL_INFO : LEVEL_WARN, "order taken up",
-			LOG_TEXT("job", job), LOG_STR("order_id", uuid_format(&claim.order_id, id)),
-			LOG_STR("step", step_name(claim.step)),
-			LOG_STR("goal", status_name(claim.goal)),
-			LOG_INT("attempts", claim.attempts), LOG_FAULT("result", fault));
-		counter_inc(counter_get("orders_taken_up_total",
-			"Orders that recovery and expiry went on with, by result.",
-			LABELS({"job", str_from(job)},
-				{"result", str_from(fault_info(fault)->code)})));
+		note(job, &claim, fault);
 		if (fault != FAULT_ORDER_BUSY && fault_info(fault)->retry)
 			return fault;
 		scope_forgive(&t->scope);
 	}
 	return OK;
+}
+
+static void note(const char *job, const struct claim *claim, enum fault fault)
+{
+	const char *result = fault_info(fault)->code;
+	char id[UUID_TEXT_LEN + 1];
+
+	counter_inc(counter_get("orders_taken_up_total",
+		"Orders that recovery and expiry went on with, by result.",
+		LABELS({"job", str_from(job)}, {"result", str_from(result)})));
+	log_line(fault == OK ? LEVEL_INFO : LEVEL_WARN, "order taken up", LOG_TEXT("job", job),
+		LOG_STR("order_id", uuid_format(&claim->order_id, id)),
+		LOG_STR("step", step_name(claim->step)), LOG_STR("goal", status_name(claim->goal)),
+		LOG_INT("attempts", claim->attempts), LOG_TEXT("result", result));
 }

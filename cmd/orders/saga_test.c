@@ -91,7 +91,7 @@ static void add_lines(const char *request, struct buf *body)
 			"%s{\"product_id\":\"%.36s\",\"quantity\":%d,\"name\":\"Tray\","
 			"\"price\":10.50,\"price_minor\":1050,\"currency\":\"USD\","
 			"\"seller_id\":\"00000000-0000-7000-8000-000000000001\"}",
-			i > 0 ? "," : "", at, atoi(quantity + 11));
+			i > 0 ? "," : "", at, (int)strtol(quantity + 11, NULL, 10));
 	}
 }
 

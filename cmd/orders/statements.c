@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The service's SQL. A write is one statement, so that it is one round trip and all or nothing;
+ * what it changes is guarded by what its caller has read (version) or taken (lease_token), so that
+ * whoever comes too late changes nothing. Leases and expiries are compared with the database's
+ * clock alone. */
+#include "statements.h"
+
+#include "store.h"
+
+/* ---- a new order ---- */
+
+const struct pg_statement orders_begin = {"orders_begin", PG_WRITE,
+	"INSERT INTO orders (id, user_id, currency, shipping_address, metadata, step_goal,\n"
+	"	step_actor, expires_at, lease_until)\n"
+	"VALUES ($1, $2, $3, $4::text::json, $5::text::json, 'pending', $6,\n"
+	"	now() + $7::bigint * interval '1 microsecond',\n"
+	"	now() + $8::bigint * interval '1 microsecond')\n"
+	"RETURNING lease_token"};
+
+const struct pg_statement orders_place = {"orders_place", PG_WRITE,
+	"WITH placed AS (\n"
+	"	UPDATE orders\n"
+	"	SET status = 'pending', version = 1, subtotal_minor = $3, shipping_minor = $4,\n"
+	"		tax_minor = $5, total_minor = $6, updated_at = now(), step = 'idle',\n"
+	"		step_goal = NULL, step_actor = NULL, lease_until = NULL, attempts = 0,\n"
+	"		needs_attention = false\n"
+	"	WHERE id = $1 AND lease_token = $2 AND status = 'reserving'\n"
+	"	RETURNING id, version, created_at, updated_at, expires_at),\n"
+	"lines AS (\n"
+	"	INSERT INTO order_items\n"
+	"		(id, order_id, product_id, seller_id, name, unit_price_minor, quantity)\n"
+	"	SELECT l.id, p.id, l.product_id, l.seller_id, l.name, l.unit_price_minor,\n"
+	"		l.quantity\n"
+	"	FROM placed p, unnest($8::uuid[], $9::uuid[], $10::uuid[], $11::text[],\n"
+	"		$12::bigint[], $13::integer[]) AS l\n"
+	"		(id, product_id, seller_id, name, unit_price_minor, quantity)),\n"
+	"event AS (\n"
+	"	INSERT INTO order_history (order_id, version, to_status, actor)\n"
+	"	SELECT id, version, 'pending', $7 FROM placed)\n"
+	"SELECT version, created_at, updated_at, expires_at FROM placed"};
+
+const struct pg_statement orders_abandon = {"orders_abandon", PG_WRITE,
+	"DELETE FROM orders WHERE id = $1 AND lease_token = $2 AND status = 'reserving'"};
+
+/* ---- changes ---- */
+
+const struct pg_statement orders_change = {"orders_change", PG_WRITE,
+	"WITH changed AS (\n"
+	"	UPDATE orders\n"
+	"	SET status = $4, version = version + 1, updated_at = now(),\n"
+	"		tracking_number = coalesce($7, tracking_number)\n"
+	"	WHERE id = $1 AND version = $2 AND status = $3 AND step = 'idle'\n"
+	"	RETURNING id, version)\n"
+	"INSERT INTO order_history (order_id, version, from_status, to_status, actor, note)\n"
+	"SELECT id, version, $3, $4, $5, $6 FROM changed"};
+
+const struct pg_statement orders_take = {"orders_take", PG_WRITE,
+	"UPDATE orders\n"
+	"SET step = $4, step_goal = $5, step_actor = $6, step_note = $7,\n"
+	"	lease_token = lease_token + 1,\n"
+	"	lease_until = now() + $8::bigint * interval '1 microsecond', attempts = 0\n"
+	"WHERE id = $1 AND version = $2 AND status = $3 AND step = 'idle'\n"
+	"RETURNING lease_token"};
+
+const struct pg_statement orders_take_payment = {"orders_take_payment", PG_WRITE,
+	"WITH taken AS (\n"
+	"	UPDATE orders\n"
+	"	SET step = 'committing', step_goal = 'paid', step_actor = $4,\n"
+	"		lease_token = lease_token + 1,\n"
+	"		lease_until = now() + $5::bigint * interval '1 microsecond', attempts = "
+	"0,\n"
+	"		version = version + 1, updated_at = now()\n"
+	"	WHERE id = $1 AND version = $2 AND status = $3 AND step = 'idle'\n"
+	"	RETURNING id, lease_token, total_minor),\n"
+	"payment AS (\n"
+	"	INSERT INTO order_payments\n"
+	"		(order_id, attempt, method, status, amount_minor, reference)\n"
+	"	SELECT id, (SELECT count(*) + 1 FROM order_payments WHERE order_id = $1), $6,\n"
+	"		'processing', total_minor, $7\n"
+	"	FROM taken)\n"
+	"SELECT lease_token FROM taken"};
+
+const struct pg_statement orders_finish = {"orders_finish", PG_WRITE,
+	"WITH changed AS (\n"
+	"	UPDATE orders\n"
+	"	SET status = $4, version = version + 1, updated_at = now(), step = 'idle',\n"
+	"		step_goal = NULL, step_actor = NULL, step_note = NULL, lease_until = "
+	"NULL,\n"
+	"		attempts = 0, needs_attention = false\n"
+	"	WHERE id = $1 AND lease_token = $2 AND status = $3 AND step <> 'idle'\n"
+	"	RETURNING id, version),\n"
+	"payment AS (\n"
+	"	UPDATE order_payments\n"
+	"	SET status = 'captured', updated_at = now()\n"
+	"	FROM changed\n"
+	"	WHERE $4 = 'paid' AND order_id = changed.id AND order_payments.status = "
+	"'processing')\n"
+	"INSERT INTO order_history (order_id, version, from_status, to_status, actor, note)\n"
+	"SELECT id, version, $3, $4, $5, $6 FROM changed"};
+
+const struct pg_statement orders_drop = {"orders_drop", PG_WRITE,
+	"WITH dropped AS (\n"
+	"	UPDATE orders\n"
+	"	SET version = version + 1, updated_at = now(), step = 'idle', step_goal = NULL,\n"
+	"		step_actor = NULL, step_note = NULL, lease_until = NULL, attempts = 0,\n"
+	"		needs_attention = false\n"
+	"	WHERE id = $1 AND lease_token = $2 AND status = $3 AND step <> 'idle'\n"
+	"	RETURNING id),\n"
+	"payment AS (\n"
+	"	UPDATE order_payments\n"
+	"	SET status = 'failed', updated_at = now()\n"
+	"	FROM dropped\n"
+	"	WHERE order_id = dropped.id AND status = 'processing')\n"
+	"SELECT id FROM dropped"};
+
+const struct pg_statement orders_postpone = {"orders_postpone", PG_WRITE,
+	"UPDATE orders\n"
+	"SET lease_until = now() + $3::bigint * interval '1 microsecond'\n"
+	"WHERE id = $1 AND lease_token = $2 AND step <> 'idle'"};
+
+/* ---- an account that goes ---- */
+
+const struct pg_statement orders_count_open = {"orders_count_open", PG_READ,
+	"SELECT count(*) FROM orders\n"
+	"WHERE user_id = $1 AND status IN ('paid', 'processing', 'shipped')\n"
+	"	AND status <> 'reserving'"};
+
+const struct pg_statement orders_forget_person = {"orders_forget_person", PG_WRITE,
+	"UPDATE orders\n"
+	"SET shipping_address = NULL, metadata = NULL, version = version + 1, updated_at = now()\n"
+	"WHERE user_id = $1 AND status <> 'reserving'\n"
+	"	AND (shipping_address IS NOT NULL OR metadata IS NOT NULL)"};
+
+/* ---- recovery ---- */
+
+const struct pg_statement orders_take_stalled = {"orders_take_stalled", PG_WRITE,
+	"WITH due AS (\n"
+	"	SELECT id FROM orders\n"
+	"	WHERE step <> 'idle' AND lease_until <= now()\n"
+	"	ORDER BY lease_until\n"
+	"	LIMIT 1\n"
+	"	FOR NO KEY UPDATE SKIP LOCKED)\n"
+	"UPDATE orders o\n"
+	"SET lease_token = lease_token + 1,\n"
+	"	lease_until = now() + $1::bigint * interval '1 microsecond',\n"
+	"	attempts = attempts + 1, needs_attention = attempts + 1 >= $2::integer\n"
+	"FROM due\n"
+	"WHERE o.id = due.id\n"
+	"RETURNING o.id, o.status, o.step_goal, o.step, o.step_actor, o.step_note,\n"
+	"	o.lease_token, o.attempts"};
+
+const struct pg_statement orders_take_expired = {"orders_take_expired", PG_WRITE,
+	"WITH due AS (\n"
+	"	SELECT id FROM orders\n"
+	"	WHERE step = 'idle' AND status IN ('pending', 'confirmed') AND expires_at <= "
+	"now()\n"
+	"	ORDER BY expires_at\n"
+	"	LIMIT 1\n"
+	"	FOR NO KEY UPDATE SKIP LOCKED)\n"
+	"UPDATE orders o\n"
+	"SET step = 'cancelling', step_goal = 'expired', step_actor = 'system',\n"
+	"	step_note = 'not paid in time', lease_token = lease_token + 1,\n"
+	"	lease_until = now() + $1::bigint * interval '1 microsecond', attempts = 0\n"
+	"FROM due\n"
+	"WHERE o.id = due.id\n"
+	"RETURNING o.id, o.status, o.step_goal, o.step, o.step_actor, o.step_note,\n"
+	"	o.lease_token, o.attempts"};
+
+const struct pg_statement orders_attention = {
+	"orders_attention", PG_READ, "SELECT count(*) FROM orders WHERE needs_attention"};
+
+/* ---- reads ---- */
+
+/* Rows of one order per item (one row without items); what is large comes with the first one. */
+#define ORDER_ROWS(page)                                                               \
+	"WITH page AS (\n" page ")\n"                                                  \
+	"SELECT o.id, o.user_id, o.status, o.version, o.currency, o.subtotal_minor,\n" \
+	"	o.shipping_minor, o.tax_minor, o.total_minor, o.tracking_number,\n"          \
+	"	o.needs_attention, o.created_at, o.updated_at, o.expires_at, o.step,\n"      \
+	"	CASE WHEN row_number() OVER items = 1 THEN o.shipping_address END,\n"        \
+	"	CASE WHEN row_number() OVER items = 1 THEN o.metadata END,\n"                \
+	"	p.method, p.status, p.reference, p.amount_minor, p.updated_at,\n"            \
+	"	i.id, i.product_id, i.seller_id, i.name, i.quantity, i.unit_price_minor\n"   \
+	"FROM page o\n"                                                                \
+	"LEFT JOIN order_items i ON i.order_id = o.id\n"                               \
+	"LEFT JOIN LATERAL (\n"                                                        \
+	"	SELECT method, status, reference, amount_minor, updated_at\n"                \
+	"	FROM order_payments\n"                                                       \
+	"	WHERE order_id = o.id\n"                                                     \
+	"	ORDER BY attempt DESC\n"                                                     \
+	"	LIMIT 1) p ON true\n"                                                        \
+	"WINDOW items AS (PARTITION BY o.id ORDER BY i.id)\n"                          \
+	"ORDER BY o.created_at DESC, o.id DESC, i.id"
+
+const struct pg_statement orders_get = {"orders_get", PG_READ,
+	ORDER_ROWS("	SELECT * FROM orders WHERE id = $1 AND status <> 'reserving'")};
+
+const struct pg_statement orders_list = {"orders_list", PG_SLOW,
+	ORDER_ROWS("	SELECT * FROM orders\n"
+		   "	WHERE status <> 'reserving' AND (created_at, id) < ($1, $2)\n"
+		   "	ORDER BY created_at DESC, id DESC\n"
+		   "	OFFSET $3 LIMIT $4")};
+
+const struct pg_statement orders_list_user = {"orders_list_user", PG_READ,
+	ORDER_ROWS("	SELECT * FROM orders\n"
+		   "	WHERE user_id = $5 AND status <> 'reserving' AND (created_at, id) < ($1, "
+		   "$2)\n"
+		   "	ORDER BY created_at DESC, id DESC\n"
+		   "	OFFSET $3 LIMIT $4")};
+
+const struct pg_statement orders_list_status = {"orders_list_status", PG_SLOW,
+	ORDER_ROWS("	SELECT * FROM orders\n"
+		   "	WHERE status = $5 AND status <> 'reserving' AND (created_at, id) < ($1, "
+		   "$2)\n"
+		   "	ORDER BY created_at DESC, id DESC\n"
+		   "	OFFSET $3 LIMIT $4")};
+
+const struct pg_statement orders_list_user_status = {"orders_list_user_status", PG_SLOW,
+	ORDER_ROWS("	SELECT * FROM orders\n"
+		   "	WHERE user_id = $5 AND status = $6 AND status <> 'reserving'\n"
+		   "		AND (created_at, id) < ($1, $2)\n"
+		   "	ORDER BY created_at DESC, id DESC\n"
+		   "	OFFSET $3 LIMIT $4")};
+
+const struct pg_statement orders_history = {"orders_history", PG_READ,
+	"SELECT from_status, to_status, actor, note, at, version\n"
+	"FROM order_history\n"
+	"WHERE order_id = $1\n"
+	"ORDER BY version"};
+
+static const struct pg_statement *const statements[] = {
+	&orders_begin,
+	&orders_place,
+	&orders_abandon,
+	&orders_change,
+	&orders_take,
+	&orders_take_payment,
+	&orders_finish,
+	&orders_drop,
+	&orders_postpone,
+	&orders_count_open,
+	&orders_forget_person,
+	&orders_take_stalled,
+	&orders_take_expired,
+	&orders_attention,
+	&orders_get,
+	&orders_list,
+	&orders_list_user,
+	&orders_list_status,
+	&orders_list_user_status,
+	&orders_history,
+};
+
+static const struct pg_constraint constraints[] = {
+	{"orders_total_check", FAULT_INVALID, "items", "the order's total is too large"},
+	{"orders_transition_check", FAULT_INVALID_TRANSITION, NULL,
+		"the order's state does not allow this"},
+};
+
+const struct pg_schema store_schema = {
+	.statements = statements,
+	.statement_count = sizeof statements / sizeof statements[0],
+	.constraints = constraints,
+	.constraint_count = sizeof constraints / sizeof constraints[0],
+	.migration_newest = "00001",
+};
