@@ -69,7 +69,7 @@ static struct chunk *chunk_new(unsigned class, size_t size);
 static void chunk_free(struct chunk *c);
 static void make_key(void);
 static void free_at_exit(void *unused);
-static void out_of_memory(void);
+_Noreturn static void out_of_memory(void);
 
 struct arena *arena_new(void)
 {
@@ -246,7 +246,7 @@ static void free_at_exit(void *unused)
 	spare.freed_at_exit = false; /* a later destructor may free an arena */
 }
 
-static void out_of_memory(void)
+_Noreturn static void out_of_memory(void)
 {
-	CHECK(!"out of memory");
+	check_failed("out of memory", __FILE__, __LINE__);
 }

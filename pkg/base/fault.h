@@ -54,7 +54,8 @@ enum fault fail(struct scope *s, enum fault fault, const char *format, ...) PRIN
 
 enum { FIELD_ERRORS_MAX = 64 };
 
-/* Adds one bad field (at most FIELD_ERRORS_MAX are kept) and returns FAULT_INVALID. `code` must be a literal. */
+/* Adds one bad field (at most FIELD_ERRORS_MAX are kept) and returns FAULT_INVALID. `code` must be
+ * a literal. */
 enum fault fail_field(struct scope *s, struct str field, const char *code, const char *format, ...)
 	PRINTF_LIKE(4, 5);
 

@@ -252,7 +252,7 @@ static void every_mistake_is_named_at_once_and_no_secret_shown(void **state)
 		"orders: T_NUMBER must be a whole number from 1 to 10; it is \"many\"\n"
 		"orders: T_URL must be set: The database.\n"
 		"orders: T_URLS must be URLs that begin with http:// or https://, with commas "
-	        "between "
+		"between "
 		"them\n"
 		"orders: T_SECRET must be text without NUL bytes\n",
 		empty);

@@ -198,7 +198,7 @@ __attribute__((no_sanitize("thread"))) static void run(struct fiber *f)
 		leave(f, false);
 	}
 	leave(f, true);
-	CHECK(!"a fiber went on after its end");
+	check_failed("a fiber went on after its end", __FILE__, __LINE__);
 }
 
 #ifdef FIBER_UCONTEXT
