@@ -204,15 +204,13 @@ static struct chunk *chunk_new(unsigned class, size_t size)
 	if (c != NULL) {
 		spare.free[class] = c->next;
 		spare.bytes -= size;
-	} else {
-		c = malloc(size);
-		if (c == NULL)
-			out_of_memory();
-		c->size = size;
-		c->class = class;
-		POISON((char *)c + HEAD, size - HEAD);
+		c->next = NULL;
+		return c;
 	}
-	c->next = NULL;
+	c = malloc(size);
+	CHECK(c != NULL);
+	*c = (struct chunk){.size = size, .class = class};
+	POISON((char *)c + HEAD, size - HEAD);
 	return c;
 }
 

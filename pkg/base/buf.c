@@ -21,7 +21,7 @@ char *buf_room(struct buf *b, size_t more)
 	for (cap = b->cap > 0 ? b->cap : BUF_MIN; cap < needed; cap *= 2)
 		;
 	bigger = arena_bytes(b->arena, cap);
-	if (b->len > 0)
+	if (b->at != NULL)
 		memcpy(bigger, b->at, b->len);
 	b->at = bigger;
 	b->cap = cap;

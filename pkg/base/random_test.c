@@ -35,7 +35,7 @@ static void a_child_gets_bytes_of_its_own(void **state)
 	child = fork();
 	if (child == 0) {
 		random_bytes(theirs, sizeof theirs);
-		_exit(write(ends[1], theirs, sizeof theirs) != sizeof theirs);
+		_exit(write(ends[1], theirs, sizeof theirs) == sizeof theirs ? 0 : 1);
 	}
 	random_bytes(ours, sizeof ours);
 	assert_int_equal(read(ends[0], theirs, sizeof theirs), sizeof theirs);

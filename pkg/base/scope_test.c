@@ -7,7 +7,7 @@ static char order[16];
 
 static void note(void *arg)
 {
-	strcat(order, arg);
+	strncat(order, arg, sizeof order - strlen(order) - 1);
 }
 
 static void clean_ups_run_newest_first(void **state)
@@ -49,7 +49,7 @@ static void the_newest_and_the_oldest_can_be_taken_back(void **state)
 
 static void defer_again(void *arg)
 {
-	strcat(order, "1");
+	note("1");
 	scope_defer(arg, note, "2");
 }
 

@@ -70,9 +70,9 @@ size_t task_count(const struct loop *l);
 size_t task_stack_high_water(void);
 
 /* A log line that carries the task's request id and trace. */
-#define task_log(t, level, message, ...)                                               \
-	log_line_of((&(struct log_context){(t)->request_id, (t)->traceparent}), level, \
-		message __VA_OPT__(, ) __VA_ARGS__)
+#define task_log(t, level, message, ...)                                                        \
+	log_line_of((&(struct log_context){(t)->request_id, (t)->traceparent}), level, message, \
+		##__VA_ARGS__)
 
 /* ---- for drivers ---- */
 

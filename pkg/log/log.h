@@ -54,11 +54,12 @@ struct log_context {
 
 /* log_line(LEVEL_INFO, "listening", LOG_STR("address", address), LOG_INT("port", port)); the
  * arguments are evaluated only when the level is on. Tasks: task_log(t, …) in fiber/task.h. */
-#define log_line(level, message, ...) log_line_of(NULL, level, message __VA_OPT__(, ) __VA_ARGS__)
+#define log_line(level, message, ...) log_line_of(NULL, level, message, ##__VA_ARGS__)
 
-#define log_line_of(context, level, message, ...)                                             \
-	(log_is_on(level) ? log_write((context), (level), (message),                          \
-				    (const struct log_pair[]){__VA_ARGS__ __VA_OPT__(, ){0}}) \
+/* The first pair is there so that there may be none. */
+#define log_line_of(context, level, message, ...)                                           \
+	(log_is_on(level) ? log_write((context), (level), (message),                        \
+				    (const struct log_pair[]){{0}, ##__VA_ARGS__, {0}} + 1) \
 			  : (void)0)
 
 bool log_is_on(enum level level);

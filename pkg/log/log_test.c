@@ -109,7 +109,8 @@ static void each_threads_lines_come_whole_and_in_order(void **state)
 {
 	const uint64_t before = log_dropped();
 	pthread_t threads[THREADS];
-	int last[THREADS] = {-1, -1, -1, -1};
+	static const char key[] = ",\"thread\":";
+	long last[THREADS] = {-1, -1, -1, -1};
 	struct drain d;
 	uint64_t lines = 0;
 
@@ -125,14 +126,18 @@ static void each_threads_lines_come_whole_and_in_order(void **state)
 	drain_finish(&d);
 	for (char *save, *line = strtok_r(d.text, "\n", &save); line != NULL;
 		line = strtok_r(NULL, "\n", &save)) {
-		const char *pairs = strstr(line, ",\"thread\":");
-		int thread, n, end = 0;
+		const char *pairs = strstr(line, key);
+		char *end;
+		long thread, n;
 
 		assert_true(str_starts(str_from(line), STR("{\"time\":\"")));
 		if (pairs == NULL)
 			continue; /* of those that were dropped */
-		assert_int_equal(sscanf(pairs, ",\"thread\":%d,\"n\":%d}%n", &thread, &n, &end), 2);
-		assert_int_equal(pairs[end], '\0');
+		thread = strtol(pairs + strlen(key), &end, 10);
+		assert_in_range(thread, 0, THREADS - 1);
+		assert_true(str_starts(str_from(end), STR(",\"n\":")));
+		n = strtol(end + strlen(",\"n\":"), &end, 10);
+		assert_string_equal(end, "}");
 		assert_true(n > last[thread]);
 		last[thread] = n;
 		lines++;

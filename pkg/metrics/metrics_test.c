@@ -49,8 +49,10 @@ static double value_of(const char *text, const char *name)
 
 	snprintf(line, sizeof line, "\n%s ", name);
 	at = strstr(text, line);
-	if (at == NULL)
+	if (at == NULL) {
 		fail_msg("no %s in:\n%s", name, text);
+		return 0;
+	}
 	return strtod(at + strlen(line), NULL);
 }
 

@@ -7,11 +7,12 @@
 
 #include <dirent.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { STAT_START_FIELD = 22 };
+enum { STAT_START_FIELD = 22, PROC_TEXT_MAX = 1024 };
 
 static void write_one(struct buf *out, const char *name, const char *type, const char *help,
 	double value, int decimals);
@@ -20,6 +21,7 @@ static bool resident_bytes(double *bytes);
 static bool open_descriptors(double *count);
 static bool start_seconds(double *seconds);
 static bool start_ticks(unsigned long long *ticks);
+static bool read_proc(const char *path, char text[PROC_TEXT_MAX]);
 
 void process_write(struct buf *out)
 {
@@ -58,16 +60,16 @@ static double clock_seconds(clockid_t id)
 
 static bool resident_bytes(double *bytes)
 {
-	FILE *f = fopen("/proc/self/statm", "re");
-	unsigned long pages = 0;
-	bool found;
+	char text[PROC_TEXT_MAX];
+	const char *second;
 
-	if (f == NULL)
+	if (!read_proc("/proc/self/statm", text))
 		return false;
-	found = fscanf(f, "%*u %lu", &pages) == 1;
-	fclose(f);
-	*bytes = (double)pages * (double)sysconf(_SC_PAGESIZE);
-	return found;
+	second = strchr(text, ' ');
+	if (second == NULL)
+		return false;
+	*bytes = (double)strtoul(second, NULL, 10) * (double)sysconf(_SC_PAGESIZE);
+	return true;
 }
 
 static bool open_descriptors(double *count)
@@ -103,18 +105,29 @@ static bool start_seconds(double *seconds)
 /* Field 22 of /proc/self/stat; field 2, the program's name, may hold blanks and brackets. */
 static bool start_ticks(unsigned long long *ticks)
 {
-	char text[1024];
-	FILE *f = fopen("/proc/self/stat", "re");
+	char text[PROC_TEXT_MAX];
 	const char *at;
+
+	if (!read_proc("/proc/self/stat", text))
+		return false;
+	at = strrchr(text, ')');
+	for (int field = 2; at != NULL && field < STAT_START_FIELD; field++)
+		at = strchr(at + 1, ' ');
+	if (at == NULL)
+		return false;
+	*ticks = strtoull(at, NULL, 10);
+	return true;
+}
+
+static bool read_proc(const char *path, char text[PROC_TEXT_MAX])
+{
+	FILE *f = fopen(path, "re");
 	size_t len;
 
 	if (f == NULL)
 		return false;
-	len = fread(text, 1, sizeof text - 1, f);
+	len = fread(text, 1, PROC_TEXT_MAX - 1, f);
 	fclose(f);
 	text[len] = '\0';
-	at = strrchr(text, ')');
-	for (int field = 2; at != NULL && field < STAT_START_FIELD; field++)
-		at = strchr(at + 1, ' ');
-	return at != NULL && sscanf(at, "%llu", ticks) == 1;
+	return len > 0;
 }
