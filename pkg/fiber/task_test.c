@@ -614,6 +614,7 @@ static void done_runs_on_the_loops_stack_before_the_scope_ends(void **state)
 
 /* ---- faults by number ---- */
 
+#ifdef BODEGA_FAULTS
 static void wait_four_times(struct task *t, void *arg)
 {
 	struct operation *o = arg;
@@ -639,6 +640,7 @@ static void the_nth_wait_can_be_made_to_fail(void **state)
 		assert_int_equal(o.faults[o.returned - 1], nth <= 4 ? FAULT_UNAVAILABLE : OK);
 	}
 }
+#endif
 
 #define ON_A_LOOP(test) cmocka_unit_test_setup_teardown(test, make_loop, free_loop)
 
@@ -664,7 +666,9 @@ int main(void)
 		ON_A_LOOP(after_a_shield_the_tasks_own_deadline_counts),
 		ON_A_LOOP(tasks_share_pooled_stacks),
 		ON_A_LOOP(done_runs_on_the_loops_stack_before_the_scope_ends),
+#ifdef BODEGA_FAULTS
 		ON_A_LOOP(the_nth_wait_can_be_made_to_fail),
+#endif
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
