@@ -36,15 +36,11 @@ static const char create_sql[] =
 	"RETURNING id";
 
 static const char role_sql[] =
-	"WITH changed AS (\n"
-	"	UPDATE users SET role = $2, version = version + 1, updated_at = now()\n"
-	"	WHERE email_folded = lower($1) AND deleted_at IS NULL\n"
-	"	RETURNING id),\n"
-	"ended AS (\n"
-	"	UPDATE sessions SET revoked_at = now()\n"
-	"	FROM changed\n"
-	"	WHERE user_id = changed.id AND revoked_at IS NULL)\n"
-	"SELECT id FROM changed";
+	"UPDATE users\n"
+	"SET role = $2, session_epoch = session_epoch + 1, version = version + 1,\n"
+	"	updated_at = now()\n"
+	"WHERE email_folded = lower($1) AND deleted_at IS NULL\n"
+	"RETURNING id";
 
 enum {
 	PEPPER_BYTES_MIN = 32,

@@ -33,6 +33,7 @@ static struct {
 	struct blocking_pool *signers;
 	struct loaded_key *loaded; /* by the thread that runs jobs only */
 	_Atomic(struct signing_key *) current;
+	atomic_bool is_sealed; /* the one that should sign cannot be opened */
 } keys;
 
 static enum fault make_first(struct task *t);
@@ -73,6 +74,16 @@ enum fault keys_load(struct task *t)
 	for (size_t i = 0; i < stored.count; i++)
 		TRY(adopt(t, (const struct stored_key *)stored.at + i));
 	return OK;
+}
+
+bool keys_ready(struct str *why)
+{
+	if (atomic_load(&keys.current) != NULL)
+		return true;
+	*why = atomic_load(&keys.is_sealed)
+	               ? STR("KEYS_SECRET is not the one that the signing key was sealed with")
+	               : STR("the key that signs access tokens is not loaded yet");
+	return false;
 }
 
 enum fault keys_document(struct task *t, struct str *jwks)
@@ -175,27 +186,28 @@ static void drop_made(void *arg)
 	free(made);
 }
 
+/* Makes it the one that signs, if its time has come. */
 static enum fault adopt(struct task *t, const struct stored_key *stored)
 {
 	struct signing_key *key = find(stored->kid);
+	struct loaded_key *loaded;
 
+	if (!stored->signs)
+		return OK;
 	if (key == NULL) {
-		struct loaded_key *loaded = malloc(sizeof *loaded);
-
-		CHECK(loaded != NULL);
 		key = signing_key_open(stored->sealed, stored->kid, keys.secret);
-		if (key == NULL) {
-			free(loaded);
+		atomic_store(&keys.is_sealed, key == NULL);
+		if (key == NULL)
 			return fail(&t->scope, FAULT_INTERNAL,
 				"signing key %.*s cannot be opened: KEYS_SECRET is not the one it "
 				"was sealed with",
 				STR_ARG(stored->kid));
-		}
+		loaded = malloc(sizeof *loaded);
+		CHECK(loaded != NULL);
 		*loaded = (struct loaded_key){.next = keys.loaded, .key = key};
 		keys.loaded = loaded;
 	}
-	if (stored->signs)
-		atomic_store(&keys.current, key);
+	atomic_store(&keys.current, key);
 	return OK;
 }
 

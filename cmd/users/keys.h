@@ -14,6 +14,9 @@ void keys_free(void);
 /* Loads the keys, and makes the first one when there is none yet. A service job. Suspends. */
 enum fault keys_load(struct task *t) MUST_CHECK;
 
+/* There is a key to sign with. */
+bool keys_ready(struct str *why);
+
 /* The public keys as a JWKS document (RFC 7517) in the task's scope. Suspends. */
 enum fault keys_document(struct task *t, struct str *jwks) MUST_CHECK;
 

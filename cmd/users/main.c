@@ -4,6 +4,7 @@
 #include "auth/cursor.h"
 #include "handlers.h"
 #include "keys.h"
+#include "orders.h"
 #include "service/service.h"
 
 #include <unistd.h>
@@ -29,6 +30,8 @@ static const struct config_field config[] = {
 	CONFIG(struct settings, bcrypt_cost, INT, "BCRYPT_COST", "12",
 		"Work of a password hash, as a power of two.", .min = 4, .max = 16),
 };
+
+static const struct service_peer peers[] = {{.name = "orders", .internal = true}};
 
 static const struct service_job jobs[] = {
 	{.name = "keys", .every_us = 60000000, .run = keys_load},
@@ -70,6 +73,18 @@ static enum fault start(struct scope *s)
 	return OK;
 }
 
+static void start_thread(struct loop *l)
+{
+	(void)l;
+	orders_use(service_peer("orders"));
+}
+
+static void stop(void)
+{
+	blocking_pool_free(passwords.threads);
+	keys_free();
+}
+
 int main(int argc, char **argv)
 {
 	const struct service service = {
@@ -85,13 +100,15 @@ int main(int argc, char **argv)
 		.config_struct = &settings,
 		.schema = &store_schema,
 		.fetch_keys = keys_document,
+		.peers = peers,
+		.peer_count = sizeof peers / sizeof peers[0],
 		.jobs = jobs,
 		.job_count = sizeof jobs / sizeof jobs[0],
 		.start = start,
+		.start_thread = start_thread,
+		.stop = stop,
+		.ready = keys_ready,
 	};
-	const int status = service_main(argc, argv, &service);
 
-	blocking_pool_free(passwords.threads);
-	keys_free();
-	return status;
+	return service_main(argc, argv, &service);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Registration, login and what keeps people logged in. A session is a family of refresh tokens,
  * each good once; of a token only its SHA-256 is kept. No password is hashed while a transaction is
- * open. */
+ * open, and what can fail comes before what is written: but for a refresh, which may be repeated,
+ * nothing waits between the write and the answer. */
 #include "auth/base64.h"
 #include "auth/crypto.h"
 #include "auth/token.h"
@@ -24,14 +25,17 @@ static enum fault account_named(
 	struct scope *s, const struct credentials *credentials, struct credentials *account);
 static void rehash(
 	struct task *t, const struct user *user, const struct password *old, struct str password);
-static enum fault reply_session(struct task *t, struct reply *reply, int status,
-	const struct user *user, const struct uuid *session_id, const struct refresh_token *token);
+static enum fault sign(struct task *t, const struct user *user, const struct uuid *session_id,
+	struct session *session);
+static enum fault reply_session(struct reply *reply, int status, const struct user *user,
+	const struct refresh_token *token, struct session *session);
 
 /* POST /auth/register: 201 with the account and a session; 409 when e-mail or username is taken. */
 enum fault session_register(struct task *t, const struct request *request, struct reply *reply)
 {
 	struct scope *s = &t->scope;
 	struct registration wanted = {0};
+	struct session session;
 	struct user user;
 	char hash[PASSWORD_HASH_MAX], id[UUID_TEXT_LEN + 1];
 
@@ -42,10 +46,11 @@ enum fault session_register(struct task *t, const struct request *request, struc
 	const struct uuid session_id = uuid_new();
 	const struct refresh_token token = refresh_token_new(s);
 	const struct password password = {.hash = str_from(hash), .cost = (int32_t)passwords.cost};
+	TRY(sign(t, &user, &session_id, &session));
 	TRY(store_register(t, &user, &password, &session_id, &token.hash));
 
 	reply_location(reply, "/api/v1/users/%s", uuid_format(&user.id, id).at);
-	return reply_session(t, reply, 201, &user, &session_id, &token);
+	return reply_session(reply, 201, &user, &token, &session);
 }
 
 /* POST /auth/login: 200 with a session; 401 in the same time whether or not the account exists. */
@@ -53,14 +58,15 @@ enum fault session_login(struct task *t, const struct request *request, struct r
 {
 	struct scope *s = &t->scope;
 	struct credentials credentials = {0}, account;
+	struct session session;
 	struct password password;
 	struct user user;
-	int32_t cost_max;
+	int32_t cost_max, epoch;
 	bool is_weak = false;
 
 	TRY(request_json(s, request, &credentials_table, &credentials));
 	TRY(account_named(s, &credentials, &account));
-	TRY(store_find(t, account.email, account.username, &user, &password, &cost_max));
+	TRY(store_find(t, account.email, account.username, &user, &password, &cost_max, &epoch));
 	TRY(password_verify(t, &passwords, credentials.password, password.hash,
 		(unsigned)cost_max > passwords.cost ? (unsigned)cost_max : passwords.cost,
 		&is_weak));
@@ -69,8 +75,9 @@ enum fault session_login(struct task *t, const struct request *request, struct r
 
 	const struct uuid session_id = uuid_new();
 	const struct refresh_token token = refresh_token_new(s);
-	TRY(store_open_session(t, &session_id, &user.id, &token.hash));
-	return reply_session(t, reply, 200, &user, &session_id, &token);
+	TRY(sign(t, &user, &session_id, &session));
+	TRY(store_open_session(t, &session_id, &user.id, epoch, &token.hash));
+	return reply_session(reply, 200, &user, &token, &session);
 }
 
 /* POST /auth/refresh: 200 with the next pair; 401 when the token is not good any more. */
@@ -78,6 +85,7 @@ enum fault session_refresh(struct task *t, const struct request *request, struct
 {
 	struct scope *s = &t->scope;
 	struct refresh_request wanted = {0};
+	struct session session;
 	struct uuid session_id;
 	struct user user;
 
@@ -86,7 +94,8 @@ enum fault session_refresh(struct task *t, const struct request *request, struct
 	const struct token_hash hash = hash_of(wanted.refresh_token);
 	const struct refresh_token next = refresh_token_new(s);
 	TRY(store_refresh(t, &hash, &next.hash, &session_id, &user));
-	return reply_session(t, reply, 200, &user, &session_id, &next);
+	TRY(sign(t, &user, &session_id, &session));
+	return reply_session(reply, 200, &user, &next, &session);
 }
 
 /* POST /auth/logout: 204. */
@@ -167,21 +176,24 @@ static void rehash(
 	}
 }
 
-static enum fault reply_session(struct task *t, struct reply *reply, int status,
-	const struct user *user, const struct uuid *session_id, const struct refresh_token *token)
+/* Begins the answer with an access token. */
+static enum fault sign(struct task *t, const struct user *user, const struct uuid *session_id,
+	struct session *session)
 {
 	const struct caller caller = {
 		.user_id = user->id,
 		.session_id = *session_id,
 		.role = (enum role)(user->role + 1),
 	};
-	struct session session = {
-		.refresh_token = token->text,
-		.token_type = STR("Bearer"),
-		.expires_in = TOKEN_TTL_S,
-		.user = *user,
-	};
 
-	TRY(keys_sign(t, &caller, &session.access_token));
-	return reply_object(reply, status, &session_table, &session);
+	*session = (struct session){.token_type = STR("Bearer"), .expires_in = TOKEN_TTL_S};
+	return keys_sign(t, &caller, &session->access_token);
+}
+
+static enum fault reply_session(struct reply *reply, int status, const struct user *user,
+	const struct refresh_token *token, struct session *session)
+{
+	session->refresh_token = token->text;
+	session->user = *user;
+	return reply_object(reply, status, &session_table, session);
 }

@@ -17,20 +17,20 @@
 
 static const struct pg_statement users_register = {"users_register", PG_WRITE,
 	"WITH made AS (\n"
-	"	INSERT INTO users (id, email, username, full_name, phone, address, password_hash,\n"
-	"		password_cost)\n"
-	"	VALUES ($1, $2, $3, $4, $5, $6::text::json, $7, $8)\n"
-	"	RETURNING id, role, version, created_at, updated_at),\n"
+	"	INSERT INTO users (id, email, username, full_name, phone, address, role,\n"
+	"		password_hash, password_cost)\n"
+	"	VALUES ($1, $2, $3, $4, $5, $6::text::json, $7, $8, $9)\n"
+	"	RETURNING id, session_epoch, version, created_at, updated_at),\n"
 	"opened AS (\n"
-	"	INSERT INTO sessions (id, user_id, expires_at)\n"
-	"	SELECT $9, id, now() + interval '30 days' FROM made\n"
+	"	INSERT INTO sessions (id, user_id, epoch, expires_at)\n"
+	"	SELECT $10, id, session_epoch, now() + interval '30 days' FROM made\n"
 	"	RETURNING id),\n"
 	"token AS (\n"
-	"	INSERT INTO refresh_tokens (hash, session_id) SELECT $10, id FROM opened)\n"
-	"SELECT role, version, created_at, updated_at FROM made"};
+	"	INSERT INTO refresh_tokens (hash, session_id) SELECT $11, id FROM opened)\n"
+	"SELECT version, created_at, updated_at FROM made"};
 
 static const struct pg_statement users_find = {"users_find", PG_READ,
-	"SELECT m.cost, u.password_hash, u.password_cost, " USER_COLUMNS(
+	"SELECT m.cost, u.password_hash, u.password_cost, u.session_epoch, " USER_COLUMNS(
 		"u.") "\n"
 		      "FROM (SELECT coalesce(max(password_cost), 0) AS cost FROM users\n"
 		      "	WHERE deleted_at IS NULL) m\n"
@@ -50,46 +50,34 @@ static const struct pg_statement users_update = {"users_update", PG_WRITE,
 	"WHERE id = $1 AND version = $2 AND deleted_at IS NULL\n"
 	"RETURNING version, updated_at"};
 
-#define END_SESSIONS(of)                           \
-	"UPDATE sessions SET revoked_at = now()\n" \
-	"	FROM " of "\n"                     \
-	"	WHERE user_id = " of ".id AND revoked_at IS NULL"
-
 static const struct pg_statement users_delete = {"users_delete", PG_WRITE,
-	"WITH gone AS (\n"
-	"	UPDATE users\n"
-	"	SET email = NULL, username = NULL, full_name = NULL, phone = NULL, address = "
-        "NULL,\n"
-	"		password_hash = NULL, password_cost = NULL, version = version + 1,\n"
-	"		updated_at = now(), deleted_at = now()\n"
-	"	WHERE id = $1 AND version = $2 AND deleted_at IS NULL\n"
-	"	RETURNING id),\n"
-	"ended AS (\n"
-	"	" END_SESSIONS("gone") ")\n"
-				       "SELECT id FROM gone"};
+	"UPDATE users\n"
+	"SET email = NULL, username = NULL, full_name = NULL, phone = NULL, address = NULL,\n"
+	"	password_hash = NULL, password_cost = NULL, version = version + 1,\n"
+	"	updated_at = now(), deleted_at = now()\n"
+	"WHERE id = $1 AND ($2::bigint = 0 OR version = $2) AND deleted_at IS NULL"};
 
 static const struct pg_statement users_set_role = {"users_set_role", PG_WRITE,
-	"WITH changed AS (\n"
-	"	UPDATE users\n"
-	"	SET role = $2, version = version + 1, updated_at = now()\n"
-	"	WHERE id = $1 AND deleted_at IS NULL\n"
-	"	RETURNING " USER_COLUMNS(
-		"") "),\n"
-		    "ended AS (\n"
-		    "	" END_SESSIONS("changed") ")\n"
-						  "SELECT " USER_COLUMNS("") " FROM changed"};
+	"UPDATE users\n"
+	"SET role = $2, session_epoch = session_epoch + 1, version = version + 1,\n"
+	"	updated_at = now()\n"
+	"WHERE id = $1 AND deleted_at IS NULL\n"
+	"RETURNING " USER_COLUMNS("")};
 
+/* The session that is kept comes along, unless it was over already. */
 static const struct pg_statement users_set_password = {"users_set_password", PG_WRITE,
 	"WITH changed AS (\n"
 	"	UPDATE users\n"
-	"	SET password_hash = $3, password_cost = $4, version = version + 1,\n"
-	"		updated_at = now()\n"
+	"	SET password_hash = $3, password_cost = $4, session_epoch = session_epoch + 1,\n"
+	"		version = version + 1, updated_at = now()\n"
 	"	WHERE id = $1 AND password_hash = $2\n"
-	"	RETURNING id),\n"
-	"ended AS (\n"
-	"	" END_SESSIONS("changed") "\n"
-					  "		AND sessions.id IS DISTINCT FROM $5)\n"
-					  "SELECT id FROM changed"};
+	"	RETURNING id, session_epoch),\n"
+	"kept AS (\n"
+	"	UPDATE sessions SET epoch = changed.session_epoch\n"
+	"	FROM changed\n"
+	"	WHERE sessions.id = $5 AND user_id = changed.id\n"
+	"		AND epoch = changed.session_epoch - 1)\n"
+	"SELECT id FROM changed"};
 
 static const struct pg_statement users_rehash = {"users_rehash", PG_WRITE,
 	"UPDATE users SET password_hash = $3, password_cost = $4\n"
@@ -107,15 +95,15 @@ static const struct pg_statement users_search = {"users_search", PG_SLOW,
 	"SELECT " USER_COLUMNS(
 		"") "\n"
 		    "FROM users, (SELECT '%' || replace(replace(replace(lower($1::text), '\\', "
-                    "'\\\\'),\n"
+		    "'\\\\'),\n"
 		    "	'%', '\\%'), '_', '\\_') || '%' AS text) AS pattern\n"
 		    "WHERE deleted_at IS NULL\n"
 		    "	AND ((coalesce(username_folded, '') || ' ' || lower(coalesce(full_name, "
-                    "'')))\n"
+		    "'')))\n"
 		    "			LIKE pattern.text\n"
 		    "		OR ($2::boolean AND email_folded LIKE pattern.text))\n"
 		    "ORDER BY username_folded = lower($1) DESC NULLS LAST, created_at DESC, id "
-                    "DESC\n"
+		    "DESC\n"
 		    "OFFSET $3 LIMIT $4",
 	.plan_each_time = true};
 
@@ -123,11 +111,11 @@ static const struct pg_statement users_search = {"users_search", PG_SLOW,
 
 static const struct pg_statement sessions_open = {"sessions_open", PG_WRITE,
 	"WITH opened AS (\n"
-	"	INSERT INTO sessions (id, user_id, expires_at)\n"
-	"	SELECT $1, id, now() + interval '30 days' FROM users\n"
-	"	WHERE id = $2 AND deleted_at IS NULL\n"
+	"	INSERT INTO sessions (id, user_id, epoch, expires_at)\n"
+	"	SELECT $1, id, session_epoch, now() + interval '30 days' FROM users\n"
+	"	WHERE id = $2 AND session_epoch = $3 AND deleted_at IS NULL\n"
 	"	RETURNING id)\n"
-	"INSERT INTO refresh_tokens (hash, session_id) SELECT $3, id FROM opened"};
+	"INSERT INTO refresh_tokens (hash, session_id) SELECT $4, id FROM opened"};
 
 static const struct pg_statement sessions_lock = {"sessions_lock", PG_WRITE,
 	"SELECT id FROM sessions\n"
@@ -137,7 +125,8 @@ static const struct pg_statement sessions_lock = {"sessions_lock", PG_WRITE,
 /* usable: may be exchanged now. A token that is too old or of an ended session is just refused; one
  * that was used when it should not have been ends the session. */
 static const struct pg_statement sessions_look = {"sessions_look", PG_WRITE,
-	"SELECT s.revoked_at IS NULL AND s.expires_at > now(),\n"
+	"SELECT s.revoked_at IS NULL AND s.expires_at > now() AND s.epoch = u.session_epoch\n"
+	"		AND u.deleted_at IS NULL,\n"
 	"	t.revoked_at IS NULL AND (t.used_at IS NULL\n"
 	"		OR (t.used_at > now() - interval '10 seconds' AND n.used_at IS NULL)),\n"
 	"	" USER_COLUMNS("u.") "\n"
@@ -160,15 +149,16 @@ static const struct pg_statement sessions_end = {"sessions_end", PG_WRITE,
 	"UPDATE sessions SET revoked_at = now() WHERE id = $1 AND revoked_at IS NULL"};
 
 static const struct pg_statement sessions_end_all = {"sessions_end_all", PG_WRITE,
-	"UPDATE sessions SET revoked_at = now() WHERE user_id = $1 AND revoked_at IS NULL"};
+	"UPDATE users SET session_epoch = session_epoch + 1 WHERE id = $1"};
 
+/* Few at a time: a session leaves up to 3,000 tokens behind, one for each quarter of an hour. */
 static const struct pg_statement sessions_sweep = {"sessions_sweep", PG_WRITE,
 	"DELETE FROM sessions\n"
 	"WHERE id IN (\n"
 	"	SELECT id FROM sessions\n"
 	"	WHERE expires_at < now() - interval '1 day'\n"
 	"	ORDER BY expires_at\n"
-	"	LIMIT 1000\n"
+	"	LIMIT 100\n"
 	"	FOR UPDATE SKIP LOCKED)"};
 
 /* ---- signing keys ---- */
@@ -242,10 +232,10 @@ enum fault store_register(struct task *t, struct user *user, const struct passwo
 	TRY(pg_query_row(t, &users_register,
 		PG_VALUES(pg_uuid(&user->id), pg_text(user->email), pg_text(user->username),
 			pg_text(user->full_name), pg_text(user->phone),
-			address_value(&t->scope, &user->address), pg_text(password->hash),
+			address_value(&t->scope, &user->address),
+			pg_text(str_from(role_choices[user->role])), pg_text(password->hash),
 			pg_int32(password->cost), pg_uuid(session_id), hash_value(token)),
 		&row));
-	user->role = (int)role_parse(pg_take_text(&row)) - 1;
 	user->version = pg_take_int64(&row);
 	user->created_at = pg_take_time(&row);
 	user->updated_at = pg_take_time(&row);
@@ -253,7 +243,7 @@ enum fault store_register(struct task *t, struct user *user, const struct passwo
 }
 
 enum fault store_find(struct task *t, struct str email, struct str username, struct user *user,
-	struct password *password, int32_t *cost_max)
+	struct password *password, int32_t *cost_max, int32_t *epoch)
 {
 	struct pg_row row;
 
@@ -261,6 +251,7 @@ enum fault store_find(struct task *t, struct str email, struct str username, str
 	*cost_max = pg_take_int32(&row);
 	password->hash = pg_take_text(&row);
 	password->cost = pg_take_int32(&row);
+	*epoch = pg_take_int32(&row);
 	return password->hash.at != NULL ? user_from(&t->scope, &row, user) : OK;
 }
 
@@ -298,16 +289,25 @@ enum fault store_update(struct task *t, struct user *user)
 		&row);
 
 	if (fault == FAULT_NOT_FOUND)
-		return fail(&t->scope, FAULT_CONFLICT, "the account was changed at the same time");
+		return fail(&t->scope, FAULT_PRECONDITION_FAILED,
+			"the account was changed at the same time");
 	TRY(fault);
 	user->version = pg_take_int64(&row);
 	user->updated_at = pg_take_time(&row);
 	return OK;
 }
 
-enum fault store_delete(struct task *t, const struct user *user)
+enum fault store_delete(struct task *t, const struct uuid *id, int64_t version)
 {
-	return write_one(t, &users_delete, PG_VALUES(pg_uuid(&user->id), pg_int64(user->version)));
+	struct pg_rows rows;
+
+	TRY(pg_query(t, &users_delete, PG_VALUES(pg_uuid(id), pg_int64(version)), &rows));
+	if (rows.affected > 0)
+		return OK;
+	if (version == 0)
+		return fail(&t->scope, FAULT_NOT_FOUND, "there is no such user");
+	return fail(
+		&t->scope, FAULT_PRECONDITION_FAILED, "the account was changed at the same time");
 }
 
 enum fault store_set_role(struct task *t, const struct uuid *id, int role, struct user *user)
@@ -365,10 +365,11 @@ enum fault store_search(struct task *t, struct str q, bool by_email, int64_t off
 /* ---- sessions ---- */
 
 enum fault store_open_session(struct task *t, const struct uuid *session_id,
-	const struct uuid *user_id, const struct token_hash *token)
+	const struct uuid *user_id, int32_t epoch, const struct token_hash *token)
 {
 	return write_one(t, &sessions_open,
-		PG_VALUES(pg_uuid(session_id), pg_uuid(user_id), hash_value(token)));
+		PG_VALUES(
+			pg_uuid(session_id), pg_uuid(user_id), pg_int32(epoch), hash_value(token)));
 }
 
 struct exchange {

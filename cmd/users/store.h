@@ -22,27 +22,29 @@ struct password {
 
 /* ---- accounts ---- */
 
-/* Writes the account (customer, version 1) and its first session at once. FAULT_EMAIL_TAKEN,
+/* Writes the account (version 1) and its first session at once. FAULT_EMAIL_TAKEN,
  * FAULT_USERNAME_TAKEN. Fills in what the database decides. */
 enum fault store_register(struct task *t, struct user *user, const struct password *password,
 	const struct uuid *session_id, const struct token_hash *token) MUST_CHECK;
 
 /* The account of an e-mail address or username in any case. OK too when there is none, with
- * password->hash STR_NONE. *cost_max is the highest cost that any account has. */
+ * password->hash STR_NONE. *cost_max is the highest cost that any account has, *epoch that of the
+ * account's sessions. */
 enum fault store_find(struct task *t, struct str email, struct str username, struct user *user,
-	struct password *password, int32_t *cost_max) MUST_CHECK;
+	struct password *password, int32_t *cost_max, int32_t *epoch) MUST_CHECK;
 
 /* FAULT_NOT_FOUND for deleted accounts too. */
 enum fault store_get(struct task *t, const struct uuid *id, struct user *user) MUST_CHECK;
 enum fault store_get_password(
 	struct task *t, const struct uuid *id, struct password *password) MUST_CHECK;
 
-/* Writes the data that people may change over the version that was read; FAULT_CONFLICT when it has
- * moved since. Fills in the new version and time. */
+/* Writes the data that people may change over the version that was read; FAULT_PRECONDITION_FAILED
+ * when it has moved since. Fills in the new version and time. */
 enum fault store_update(struct task *t, struct user *user) MUST_CHECK;
 
-/* Removes everything of the person and ends all sessions. */
-enum fault store_delete(struct task *t, const struct user *user) MUST_CHECK;
+/* Removes everything of the person and ends all sessions. FAULT_PRECONDITION_FAILED when the
+ * account is not at this version any more (0: whatever it is). */
+enum fault store_delete(struct task *t, const struct uuid *id, int64_t version) MUST_CHECK;
 
 /* Ends the account's sessions too: their tokens carry the old role. */
 enum fault store_set_role(
@@ -68,14 +70,17 @@ extern const struct user_key user_key_first;
 enum fault store_list(struct task *t, const struct user_key *after, int64_t offset, int64_t limit,
 	struct items *users) MUST_CHECK;
 
-/* By part of username or name, and for admins of the e-mail address; the most alike first. */
+/* By part of username or name, with by_email of the e-mail address too; the account of exactly that
+ * username first, then the newest. */
 enum fault store_search(struct task *t, struct str q, bool by_email, int64_t offset, int64_t limit,
 	struct items *users) MUST_CHECK;
 
 /* ---- sessions ---- */
 
+/* FAULT_CONFLICT when all of the account's sessions have ended since `epoch` was read: its password
+ * or role is another one by now, or it is gone. */
 enum fault store_open_session(struct task *t, const struct uuid *session_id,
-	const struct uuid *user_id, const struct token_hash *token) MUST_CHECK;
+	const struct uuid *user_id, int32_t epoch, const struct token_hash *token) MUST_CHECK;
 
 /* Exchanges a refresh token for the next one of its session: once, or again within 10 s as long as
  * its successor was not used, which is revoked then. Anything else ends the session and is

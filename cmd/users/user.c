@@ -3,12 +3,18 @@
  * not exist. "/users/me" is one's own under a path that needs no id. */
 #include "auth/cursor.h"
 #include "handlers.h"
+#include "orders.h"
 
 enum { SORT_NEWEST, SORT_FOUND };
+enum { CHANGE_TRIES_MAX = 3 };
 
 static enum fault user_of_path(struct task *t, const struct request *request, struct user *user);
 static enum fault id_of_path(struct scope *s, const struct request *request, struct uuid *id);
-static enum fault write_user(struct task *t, struct user *user, struct reply *reply);
+static enum fault try_change(
+	struct task *t, const struct request *request, bool whole, struct user *user);
+static enum fault change(
+	struct task *t, const struct request *request, struct reply *reply, bool whole);
+static bool names_version(const struct request *request);
 static enum fault reply_user(struct reply *reply, const struct user *user);
 
 /* GET /users/me, /users/{id} */
@@ -23,27 +29,51 @@ enum fault user_read(struct task *t, const struct request *request, struct reply
 /* PUT /users/me, /users/{id}: what is not given is cleared. */
 enum fault user_replace(struct task *t, const struct request *request, struct reply *reply)
 {
-	struct user old;
-
-	TRY(user_of_path(t, request, &old));
-	struct user user = {
-		.id = old.id,
-		.role = old.role,
-		.version = old.version,
-		.created_at = old.created_at,
-	};
-	TRY(request_json(&t->scope, request, &user_table, &user));
-	return write_user(t, &user, reply);
+	return change(t, request, reply, true);
 }
 
 /* PATCH /users/me, /users/{id} (RFC 7396) */
 enum fault user_change(struct task *t, const struct request *request, struct reply *reply)
 {
-	struct user user;
+	return change(t, request, reply, false);
+}
 
-	TRY(user_of_path(t, request, &user));
-	TRY(request_merge(&t->scope, request, &user_table, &user));
-	return write_user(t, &user, reply);
+/* Reads, changes and writes over the version that was read. Somebody else's change in between is
+ * the client's business only if it named a version. */
+static enum fault change(
+	struct task *t, const struct request *request, struct reply *reply, bool whole)
+{
+	const bool versioned = names_version(request);
+	struct user user;
+	enum fault fault;
+
+	for (int i = 1;; i++) {
+		fault = try_change(t, request, whole, &user);
+		if (fault != FAULT_PRECONDITION_FAILED || versioned || i == CHANGE_TRIES_MAX)
+			break;
+		scope_forgive(&t->scope);
+	}
+	TRY(fault);
+	return reply_user(reply, &user);
+}
+
+static enum fault try_change(
+	struct task *t, const struct request *request, bool whole, struct user *user)
+{
+	struct scope *s = &t->scope;
+
+	TRY(user_of_path(t, request, user));
+	if (whole) {
+		*user = (struct user){.id = user->id,
+			.role = user->role,
+			.version = user->version,
+			.created_at = user->created_at};
+		TRY(request_json(s, request, &user_table, user));
+	} else {
+		TRY(request_merge(s, request, &user_table, user));
+	}
+	TRY(user_check(s, user));
+	return store_update(t, user);
 }
 
 /* POST /auth/password, PUT /users/me/password: 204; all other sessions end. */
@@ -53,13 +83,20 @@ enum fault user_change_password(struct task *t, const struct request *request, s
 	struct password_change wanted = {0};
 	struct password old;
 	char hash[PASSWORD_HASH_MAX];
+	enum fault fault;
 	bool is_weak;
 
 	TRY(request_json(&t->scope, request, &password_change_table, &wanted));
 	TRY(password_check(&t->scope, "new_password", wanted.new_password));
 	TRY(store_get_password(t, &caller->user_id, &old));
-	TRY(password_verify(
-		t, &passwords, wanted.old_password, old.hash, (unsigned)old.cost, &is_weak));
+	fault = password_verify(
+		t, &passwords, wanted.old_password, old.hash, (unsigned)old.cost, &is_weak);
+	if (fault == FAULT_BAD_CREDENTIALS) { /* the token is good: 401 would mean that it is not */
+		scope_forgive(&t->scope);
+		return fail_field(
+			&t->scope, STR("old_password"), "value", "is not the account's password");
+	}
+	TRY(fault);
 	TRY(password_hash(t, &passwords, wanted.new_password, hash));
 
 	const struct password password = {.hash = str_from(hash), .cost = (int32_t)passwords.cost};
@@ -67,13 +104,15 @@ enum fault user_change_password(struct task *t, const struct request *request, s
 	return reply_empty(reply);
 }
 
-/* DELETE /users/me, /users/{id}: 204; the person's data go, the id stays for the sake of orders. */
+/* DELETE /users/me, /users/{id}: 204; the person's data go, the id stays for the sake of orders.
+ * 409 while something that was paid is on its way. */
 enum fault user_delete(struct task *t, const struct request *request, struct reply *reply)
 {
 	struct user user;
 
 	TRY(user_of_path(t, request, &user));
-	TRY(store_delete(t, &user));
+	TRY(orders_close(t, &user.id));
+	TRY(store_delete(t, &user.id, names_version(request) ? user.version : 0));
 	return reply_empty(reply);
 }
 
@@ -168,11 +207,9 @@ static enum fault id_of_path(struct scope *s, const struct request *request, str
 	return OK;
 }
 
-static enum fault write_user(struct task *t, struct user *user, struct reply *reply)
+static bool names_version(const struct request *request)
 {
-	TRY(user_check(&t->scope, user));
-	TRY(store_update(t, user));
-	return reply_user(reply, user);
+	return request_header(request, STR("if-match")).at != NULL;
 }
 
 static enum fault reply_user(struct reply *reply, const struct user *user)

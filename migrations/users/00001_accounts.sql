@@ -1,6 +1,7 @@
 -- +goose Up
 -- Accounts. email_folded and username_folded are what is compared: two spellings of one address are one account. A
--- deleted account keeps its row, because orders point at it, and nothing of the person.
+-- deleted account keeps its row, because orders point at it, and nothing of the person. session_epoch goes up when all
+-- sessions end: those of an earlier epoch are over, also one that is being opened at that very moment.
 CREATE TABLE users (
 	id uuid CONSTRAINT users_pkey PRIMARY KEY,
 	email text,
@@ -13,6 +14,7 @@ CREATE TABLE users (
 	role text NOT NULL DEFAULT 'customer',
 	password_hash text,
 	password_cost integer,
+	session_epoch integer NOT NULL DEFAULT 1,
 	version bigint NOT NULL DEFAULT 1,
 	created_at timestamptz NOT NULL DEFAULT now(),
 	updated_at timestamptz NOT NULL DEFAULT now(),
@@ -37,11 +39,11 @@ CREATE INDEX users_email_found ON users USING gin (email_folded gin_trgm_ops) WH
 CREATE TABLE sessions (
 	id uuid CONSTRAINT sessions_pkey PRIMARY KEY,
 	user_id uuid NOT NULL CONSTRAINT sessions_user_fkey REFERENCES users (id),
+	epoch integer NOT NULL,
 	created_at timestamptz NOT NULL DEFAULT now(),
 	expires_at timestamptz NOT NULL,
 	revoked_at timestamptz
 );
-CREATE INDEX sessions_of_user ON sessions (user_id) WHERE revoked_at IS NULL;
 CREATE INDEX sessions_expiry ON sessions (expires_at);
 
 -- Only the SHA-256 of a token is kept. successor is the token it was exchanged for, used_at when.
