@@ -86,7 +86,8 @@ static inline int raw_listen_unix(const char *address)
 	struct sockaddr_un at = {.sun_family = AF_UNIX};
 	const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	snprintf(at.sun_path, sizeof at.sun_path, "%s", address + strlen("unix:"));
+	CHECK(snprintf(at.sun_path, sizeof at.sun_path, "%s", address + strlen("unix:")) <
+		(int)sizeof at.sun_path);
 	CHECK(fd >= 0 && bind(fd, (struct sockaddr *)&at, sizeof at) == 0 && listen(fd, 64) == 0);
 	return fd;
 }
