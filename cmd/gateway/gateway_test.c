@@ -122,7 +122,7 @@ static void request_headers(void **state)
 		{"bodega-fault", "fail:1", false},
 	};
 	enum { ROWS = sizeof rows / sizeof *rows };
-	struct header headers[ROWS];
+	static struct header headers[ROWS]; /* too much for the frame beside `up` */
 	struct upstream_request up = {0};
 	struct request request = {.headers = headers,
 		.header_count = ROWS,
