@@ -167,3 +167,21 @@ def test_totals_that_overflow(seller, someone):
     assert answer.status_code == 422, answer.text
     assert someone.get("/api/v1/orders").json()["data"] == []
     assert seller.get(f"/api/v1/products/{made['id']}").json()["stock_quantity"] == 10000
+
+
+def test_an_account_goes_its_orders_stay(seller, gateway, support):
+    buyer = register(gateway)
+    product = make_product(seller, stock_quantity=5)["id"]
+    address = {"street": "Main 1", "city": "Graz", "country": "AT"}
+    body = {"items": [{"product_id": product, "quantity": 2}], "shipping_address": address, "metadata": {"gift": True}}
+    paid, unpaid = (buyer.post("/api/v1/orders", body).json()["id"] for _ in range(2))
+    assert pay(support, paid).status_code == 200
+    assert_problem(buyer("DELETE", f"/api/v1/users/{buyer.id}"), 409, "open_orders")
+    assert buyer.get(f"/api/v1/orders/{unpaid}").json()["status"] == "pending"
+
+    assert support.post(f"/api/v1/orders/{paid}/cancel").status_code == 200
+    assert buyer("DELETE", f"/api/v1/users/{buyer.id}").status_code in (200, 204)
+    for order in (paid, unpaid):
+        left = support.get(f"/api/v1/orders/{order}").json()
+        assert left["status"] == "cancelled" and left["shipping_address"] is None and left["metadata"] is None
+    assert stock(gateway, product) == 5
