@@ -55,6 +55,8 @@ static void one_spelling_only(void **state)
 		{BASE64URL, "Zh"},
 		{BASE64URL, "Z"},
 		{BASE64URL, "Zm9vY"},
+		{BASE64URL, "A"}, /* six bits are no byte */
+		{BASE64URL, "Zm9vA"},
 		{BASE64URL, "+/++"},
 		{BASE64URL, "Zm\xc3\xa4"},
 	};

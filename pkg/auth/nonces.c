@@ -10,6 +10,7 @@
 
 #include "auth/crypto.h"
 #include "base/check.h"
+#include "metrics/metrics.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -26,6 +27,7 @@ struct nonce_set {
 struct nonces {
 	pthread_mutex_t lock;
 	struct nonce_set sets[MINUTES];
+	struct counter *refused;
 };
 
 static enum nonce_state set_add(struct nonce_set *set, uint64_t key);
@@ -37,6 +39,8 @@ struct nonces *nonces_new(void)
 	struct nonces *const n = calloc(1, sizeof *n);
 
 	CHECK(n != NULL && pthread_mutex_init(&n->lock, NULL) == 0);
+	n->refused = counter_get("bodega_mac_nonces_full_total",
+		"Calls between services refused because a minute had too many.", NULL);
 	return n;
 }
 
@@ -61,7 +65,7 @@ enum nonce_state nonces_add(struct nonces *n, struct str nonce, int64_t time_s, 
 	memcpy(&key, digest, sizeof key);
 	pthread_mutex_lock(&n->lock);
 	set = &n->sets[minute % MINUTES];
-	/* another thread's clock is a little ahead, and its call has taken the place of this minute */
+	/* another thread is a little ahead, and its call has taken the place of this minute */
 	if (set->minute > minute && set->minute <= now_s / 60 + 2) {
 		pthread_mutex_unlock(&n->lock);
 		return NONCE_SEEN;
@@ -72,6 +76,8 @@ enum nonce_state nonces_add(struct nonces *n, struct str nonce, int64_t time_s, 
 	}
 	state = set_add(set, key != 0 ? key : 1);
 	pthread_mutex_unlock(&n->lock);
+	if (state == NONCE_FULL)
+		counter_inc(n->refused);
 	return state;
 }
 

@@ -81,7 +81,6 @@ struct str signing_key_seal(const struct signing_key *key, struct str secret, st
 struct signing_key *signing_key_open(struct str sealed, struct str kid, struct str secret)
 {
 	const size_t der_bytes = sealed.len - SEAL_HEAD_BYTES;
-	struct signing_key *key;
 	EVP_PKEY *pkey = NULL;
 	char tag[TAG_BYTES];
 	char *der;
@@ -99,13 +98,7 @@ struct signing_key *signing_key_open(struct str sealed, struct str kid, struct s
 	}
 	OPENSSL_cleanse(der, der_bytes);
 	free(der);
-	if (pkey == NULL)
-		return NULL;
-	key = key_of(pkey);
-	if (str_eq(signing_key_id(key), kid))
-		return key;
-	signing_key_free(key);
-	return NULL;
+	return pkey != NULL ? key_of(pkey) : NULL;
 }
 
 struct str signing_key_jwk(const struct signing_key *key, struct arena *arena)

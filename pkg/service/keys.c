@@ -41,18 +41,22 @@ void keys_take(struct service_thread *t)
 	scope_end(&s);
 }
 
+/* At the start it tries often, because users may be starting as well: the wait is a quarter of the
+ * time that has passed. */
 enum fault keys_refresh(struct task *t)
 {
-	int64_t wait_us = RETRY_MIN_US;
-	enum fault fault;
+	const int64_t begun_us = loop_now_us(t->loop);
 
 	for (;;) {
-		fault = fetch(t);
+		const enum fault fault = fetch(t);
+		int64_t wait_us = (loop_now_us(t->loop) - begun_us) / 4;
+
 		if (fault == OK || keys_are_there())
 			return fault;
 		scope_forgive(&t->scope);
-		TRY(task_sleep(t, wait_us));
-		wait_us = 2 * wait_us < RETRY_MAX_US ? 2 * wait_us : RETRY_MAX_US;
+		if (wait_us < RETRY_MIN_US)
+			wait_us = RETRY_MIN_US;
+		TRY(task_sleep(t, wait_us < RETRY_MAX_US ? wait_us : RETRY_MAX_US));
 	}
 }
 
