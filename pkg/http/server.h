@@ -58,5 +58,8 @@ void server_worker_announce(struct server_worker *w);
 void server_worker_close(struct server_worker *w);
 size_t server_worker_connections(const struct server_worker *w);
 
+/* After close: whether the listeners are closed and no connection is left. */
+bool server_worker_is_drained(const struct server_worker *w);
+
 /* Cuts the connections that are left, cancels their tasks and waits for them (turns the loop). */
 void server_worker_free(struct server_worker *w);

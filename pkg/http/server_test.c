@@ -9,8 +9,10 @@
 #include "http/target.h"
 #include "metrics/metrics.h"
 
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
@@ -420,6 +422,33 @@ static void test_body_bounds(void **state)
 		else
 			assert_problem(&a, 413, "body_too_large");
 		answer_free(&a);
+	}
+}
+
+/* Bytes that nobody reads any more must not turn the end of the connection into a reset, or the
+ * client may lose the answer that says why. */
+static void test_refusal_ends_in_order(void **state)
+{
+	static const char *const requests[] = {
+		"POST /echo HTTP/1.1\r\nHost: test\r\nContent-Length: 99999999\r\n\r\n",
+		"GET /hello HTTP/1.1\r\n\r\n",
+	};
+	static const char more[1 << 20];
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(requests); i++) {
+		struct client c = client_open(ts.config.port);
+		struct answer a;
+		char byte;
+
+		client_say(&c, "%s", requests[i]);
+		client_send(&c, more, sizeof more);
+		a = client_read(&c, false);
+		assert_in_range(a.status, 400, 413);
+		if (recv(c.fd, &byte, 1, 0) != 0)
+			fail_row(i, "ends in %s", strerror(errno));
+		answer_free(&a);
+		client_close(&c);
 	}
 }
 
@@ -891,6 +920,7 @@ int main(void)
 		SERVED(test_bad_heads),
 		SERVED(test_large_heads),
 		SERVED(test_body_bounds),
+		SERVED(test_refusal_ends_in_order),
 		SERVED(test_request_from_inside),
 		SERVED(test_methods),
 		SERVED(test_bodiless_answers_keep_the_connection),

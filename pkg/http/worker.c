@@ -85,6 +85,11 @@ size_t server_worker_connections(const struct server_worker *w)
 	return w->connection_count;
 }
 
+bool server_worker_is_drained(const struct server_worker *w)
+{
+	return w->closing && w->listener_count == 0 && w->connection_count == 0;
+}
+
 /* ---- listening ---- */
 
 static bool listen_all(struct server_worker *w, struct str *error)
