@@ -40,12 +40,13 @@ def test_every_package_is_built():
 
 
 def test_programs_share_through_packages_only():
+    """But for bodegactl, which acts in the services' stead and knows from them what is valid."""
     programs = os.listdir(os.path.join(ROOT, "cmd"))
     wrong = [
         f"{path} includes {target}"
         for program in programs
         for path, target in includes(os.path.join(ROOT, "cmd", program))
-        if target in programs and target != program
+        if target in programs and target != program and program != "bodegactl"
     ]
     assert not wrong, "\n".join(wrong)
 
