@@ -70,7 +70,8 @@ struct cache *cache_new(struct redis *redis, const struct cache_config *config)
 {
 	struct cache *c = calloc(1, sizeof *c);
 
-	CHECK(c != NULL && config->ttl_ms > 0 && config->ttl_ms <= TTL_MS_MAX);
+	CHECK(c != NULL);
+	CHECK(redis == NULL || (config->ttl_ms > 0 && config->ttl_ms <= TTL_MS_MAX));
 	c->redis = redis;
 	c->loop = loop_here();
 	c->prefix = config->prefix;
@@ -107,10 +108,6 @@ enum fault cache_get(struct task *t, struct cache *c, struct str key, cache_load
 		const enum fault fault = board(t, f, value, &pilot);
 		if (!pilot)
 			return fault;
-		if (fault != OK) {
-			land(f, &t->scope, fault, STR_NONE);
-			return fault;
-		}
 	} else {
 		f = new_flight(c, full);
 	}

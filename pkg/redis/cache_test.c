@@ -237,9 +237,8 @@ static void another_takes_over(void **state)
 	}
 }
 
-/* One that waited and was given the lead in the same turn in which it was cancelled passes it on.
- */
-static void a_cancelled_successor_passes_it_on(void **state)
+/* The one that would be next is cancelled in the same turn: the third one loads. */
+static void a_cancelled_successor_is_passed_over(void **state)
 {
 	struct job jobs[3];
 
@@ -379,8 +378,13 @@ static void a_stopped_redis(void **state)
 	cache_invalidate(cache, STR("stopped"), 2);
 	redis_server_signal(&server, SIGCONT);
 	redis_wait_up(loop, client, true);
+	const struct counter *bypassed =
+		counter_get("bodega_cache_reads_total", "Reads of cached rows by outcome",
+			LABELS({"cache", STR(PREFIX)}, {"outcome", STR("bypass")}));
+	const uint64_t before = counter_value(bypassed);
 	job = get("stopped"); /* Redis still has the old row, for the tombstone is on its way */
 	assert_got(&job, "new");
+	assert_int_equal(counter_value(bypassed), before + 1);
 	wait_acknowledged();
 	job = get("stopped");
 	assert_got(&job, "new");
@@ -411,6 +415,24 @@ static void tombstones_are_repeated(void **state)
 	assert_memory_equal(job.text, "00000000000000000006", 20);
 	job = get("again");
 	assert_got(&job, "new");
+}
+
+/* Several changes of a row, told in any order and while the first tombstone is on its way, end with
+ * the newest. */
+static void the_newest_tombstone_arrives(void **state)
+{
+	static const int64_t orders[][3] = {{1, 2, 3}, {3, 2, 1}, {2, 3, 1}};
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++) {
+		(void)RAW(STR("DEL"), STR(PREFIX "several"));
+		for (size_t n = 0; n < 3; n++)
+			cache_invalidate(cache, STR("several"), orders[i][n]);
+		wait_acknowledged();
+		const struct job job = RAW(STR("GET"), STR(PREFIX "several"));
+		if (strcmp(job.text, "00000000000000000003t") != 0)
+			fail_row(i, "%s", job.text);
+	}
 }
 
 static void strange_entries_are_misses(void **state)
@@ -485,7 +507,7 @@ static void without_redis(void **state)
 	struct job job;
 
 	(void)state;
-	cache = cache_new(NULL, &(struct cache_config){.prefix = PREFIX, .ttl_ms = TTL_MS});
+	cache = cache_new(NULL, &(struct cache_config){.prefix = PREFIX});
 	set_row("value", 1);
 	job = get("none at all");
 	assert_got(&job, "value");
@@ -528,12 +550,13 @@ int main(void)
 		cmocka_unit_test(what_is_not_there_is_kept_too),
 		cmocka_unit_test(many_wait_for_one_load),
 		cmocka_unit_test(another_takes_over),
-		cmocka_unit_test(a_cancelled_successor_passes_it_on),
+		cmocka_unit_test(a_cancelled_successor_is_passed_over),
 		cmocka_unit_test(a_late_reader_changes_nothing),
 		cmocka_unit_test(later_reads_do_not_join_earlier_ones),
 		cmocka_unit_test(newer_wins),
 		cmocka_unit_test(a_stopped_redis),
 		cmocka_unit_test(tombstones_are_repeated),
+		cmocka_unit_test(the_newest_tombstone_arrives),
 		cmocka_unit_test(strange_entries_are_misses),
 		cmocka_unit_test(without_redis),
 		cmocka_unit_test(every_wait_may_fail),

@@ -137,8 +137,6 @@ static struct upstream_address *wait_for_slot(struct task *t, struct upstream *u
 	gauge_add(u->metrics.waiting, -1);
 	if (*fault == OK)
 		return w.granted;
-	if (w.granted != NULL)
-		give_slot(w.granted);
 	*fault = fail(&t->scope, *fault, "no connection to %s became free in time", u->config.name);
 	return NULL;
 }

@@ -37,6 +37,7 @@ struct raw_server {
 	struct raw_connection connections[RAW_CONNECTIONS_MAX];
 	atomic_int accepted;
 	atomic_int requests;
+	atomic_int closed; /* connections, by us */
 	pthread_mutex_t mutex; /* of the request read last */
 	char last[RAW_REQUEST_MAX];
 };
@@ -47,6 +48,7 @@ static inline void *raw_connection_run(void *arg)
 
 	c->server->serve(c);
 	close(c->fd);
+	atomic_fetch_add(&c->server->closed, 1);
 	return NULL;
 }
 

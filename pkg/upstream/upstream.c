@@ -147,15 +147,15 @@ static enum fault exchange(struct task *t, struct call *call)
 	TRY(upstream_request_check(&t->scope, request));
 
 	const size_t header_count = request->header_count;
-	for (bool again = false;; again = true) {
-		TRY(upstream_connection_take(t, call->u, again, &call->c));
+	for (bool fresh = false;; fresh = true) {
+		TRY(upstream_connection_take(t, call->u, fresh, &call->c));
 		request->header_count = header_count;
 		const enum fault fault = converse(t, call);
 		call->sent = call->sent || call->c->written;
 		if (fault == OK)
 			return OK;
 		const bool stale = call->c->reused && call->c->ended && !call->c->answered;
-		if (!stale || again || (call->sent && !is_idempotent(request)))
+		if (!stale || (call->sent && !is_idempotent(request)))
 			return fault;
 		upstream_connection_drop(&call->c);
 		scope_forgive(&t->scope);
