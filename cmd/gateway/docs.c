@@ -49,7 +49,7 @@ static enum fault open_file(struct scope *s, size_t i)
 	const int fd = open(path.at, O_RDONLY | O_CLOEXEC);
 	struct scope reading;
 	struct stat stat;
-	struct str bytes;
+	struct str bytes = STR_NONE;
 
 	if (fd < 0 || fstat(fd, &stat) != 0)
 		return fail_field(
