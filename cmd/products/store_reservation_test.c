@@ -115,6 +115,7 @@ static int ten_of_each(void **state)
 	(void)store_empty(state);
 	for (size_t i = 0; i < COUNT(products); i++) {
 		products[i] = uuid_new();
+		/* cppcheck-suppress invalidPrintfArgType_s; it does not know numbered arguments */
 		snprintf(sql, sizeof sql,
 			"INSERT INTO products (id, seller_id, name, price_minor, currency)"
 			" VALUES ('%1$s', '%1$s', 'P%2$zu', 100, 'USD');"

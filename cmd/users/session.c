@@ -152,8 +152,11 @@ static enum fault account_named(
 			"needs `email` or `username`, one of them, beside `password`");
 	if (name.at == NULL)
 		name = credentials->username;
-	*account = memchr(name.at, '@', name.len) != NULL ? (struct credentials){.email = name}
-	                                                  : (struct credentials){.username = name};
+	*account = (struct credentials){0};
+	if (memchr(name.at, '@', name.len) != NULL)
+		account->email = name;
+	else
+		account->username = name;
 	return OK;
 }
 
