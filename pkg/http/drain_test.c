@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 static sem_t entered;
+static atomic_bool released; /* lets /wait go on */
 
 static enum fault hello(struct task *t, const struct request *request, struct reply *reply)
 {
@@ -22,11 +23,13 @@ static enum fault hello(struct task *t, const struct request *request, struct re
 	return reply_json(reply, 200, STR("\"hello\""));
 }
 
-static enum fault short_wait(struct task *t, const struct request *request, struct reply *reply)
+static enum fault wait_for_release(
+	struct task *t, const struct request *request, struct reply *reply)
 {
 	(void)request;
 	sem_post(&entered);
-	TRY(task_sleep(t, 100000));
+	while (!atomic_load(&released))
+		TRY(task_sleep(t, 2000));
 	return reply_json(reply, 200, STR("\"waited\""));
 }
 
@@ -37,7 +40,7 @@ static enum fault short_wait(struct task *t, const struct request *request, stru
 
 static const struct route routes[] = {
 	ROUTE("/hello", hello),
-	ROUTE("/wait", short_wait),
+	ROUTE("/wait", wait_for_release),
 };
 
 static struct test_server ts;
@@ -47,6 +50,7 @@ static int set_up(void **state)
 	(void)state;
 	test_server_init(&ts, routes, sizeof routes / sizeof routes[0], 2);
 	sem_init(&entered, 0, 0);
+	atomic_store(&released, false);
 	test_server_start(&ts);
 	return 0;
 }
@@ -96,6 +100,7 @@ static void test_announced_answers_end_their_connection(void **state)
 	client_say(&running, "GET /wait HTTP/1.1\r\nHost: test\r\n\r\n");
 	test_wait(&entered);
 	test_server_call(&ts, announce, NULL);
+	atomic_store(&released, true);
 	a = client_read(&running, false);
 	assert_int_equal(a.status, 200);
 	assert_string_equal(answer_header(&a, "connection"), "close");
@@ -135,6 +140,7 @@ static void test_closing(void **state)
 		f = http2_next(&h2);
 	while (f.type != FRAME_GOAWAY && f.type != 255);
 	assert_int_equal(f.type, FRAME_GOAWAY);
+	atomic_store(&released, true);
 	a = http2_read(&h2, 1);
 	assert_int_equal(a.status, 200);
 	assert_string_equal(a.body, "\"waited\"");

@@ -330,7 +330,7 @@ static void test_idle_connection_gets_goaway(void **state)
 	struct frame f;
 
 	(void)state;
-	ts.config.idle_timeout_us = 100000;
+	ts.config.idle_timeout_us = 500000;
 	test_server_start(&ts);
 	c = client_open(ts.config.port);
 	http2_begin(&c, WINDOW);

@@ -142,6 +142,7 @@ static const struct route routes[] = {
 	ROUTE("GET", "/nothing", nothing, ANYONE),
 	ROUTE("GET", "/wait", wait_long, ANYONE),
 	ROUTE("GET", "/short", wait_long, ANYONE, .deadline_ms = 50),
+	ROUTE("GET", "/longer", wait_long, ANYONE, .deadline_ms = 1000),
 	ROUTE("GET", "/left", left, ANYONE | SERVICE, .deadline_ms = 5000),
 	ROUTE("GET", "/waits", three_waits, ANYONE),
 	ROUTE("GET", "/who/anyone", who, ANYONE),
@@ -622,13 +623,13 @@ static void test_deadlines(void **state)
 	assert_problem(&a, 504, "deadline_passed");
 	answer_free(&a);
 	a = ask("GET /left", "");
-	assert_in_range(atoi(a.body), 4000, 5000);
+	assert_in_range(atoi(a.body), 3001, 5000);
 	answer_free(&a);
-	a = ask("GET /left", "Bodega-Deadline-Ms: 700\r\n"); /* whoever says so */
-	assert_in_range(atoi(a.body), 1, 700);
+	a = ask("GET /left", "Bodega-Deadline-Ms: 3000\r\n"); /* whoever says so */
+	assert_in_range(atoi(a.body), 1, 3000);
 	answer_free(&a);
 	a = ask("GET /left", "Bodega-Deadline-Ms: 99999\r\n");
-	assert_in_range(atoi(a.body), 4000, 5000);
+	assert_in_range(atoi(a.body), 3001, 5000);
 	answer_free(&a);
 }
 
@@ -801,7 +802,7 @@ static void test_idle_time(void **state)
 	struct answer a;
 
 	(void)state;
-	ts.config.idle_timeout_us = 100000;
+	ts.config.idle_timeout_us = 500000;
 	test_server_start(&ts);
 	assert_is_cut("");
 	c = client_open(ts.config.port);
@@ -844,9 +845,9 @@ static void test_a_running_handler_is_left_alone(void **state)
 	struct answer a;
 
 	(void)state;
-	ts.config.idle_timeout_us = ts.config.head_timeout_us = ts.config.stall_timeout_us = 20000;
+	ts.config.idle_timeout_us = ts.config.head_timeout_us = ts.config.stall_timeout_us = 400000;
 	test_server_start(&ts);
-	a = ask("GET /short", ""); /* 50 ms */
+	a = ask("GET /longer", "");
 	assert_problem(&a, 504, "deadline_passed");
 	answer_free(&a);
 }
