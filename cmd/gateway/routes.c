@@ -45,7 +45,7 @@ const struct route routes[] = {
 	{"GET", V1 "/orders", proxy_to_orders, ANYONE},
 	{"POST", V1 "/orders", proxy_to_orders, ANYONE},
 	{"GET", V1 "/orders/user/{user_id}", proxy_to_orders, ANYONE},
-	{"GET", V1 "/users/{id}/orders", proxy_to_orders, ANYONE},
+	{"GET", V1 "/users/{user_id}/orders", proxy_to_orders, ANYONE},
 	{"GET", V1 "/orders/{id}", proxy_to_orders, ANYONE},
 	{"PUT", V1 "/orders/{id}", proxy_to_orders, ANYONE},
 	{"DELETE", V1 "/orders/{id}", proxy_to_orders, ANYONE},

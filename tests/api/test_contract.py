@@ -22,3 +22,7 @@ def test_services_and_document_have_the_same_operations():
     of_every_program = {("GET", "/health"), ("GET", "/health-check"), ("GET", "/status")}
     assert public - described - of_every_program == set(), "served, but not in api/openapi.yaml"
     assert described - public - {("GET", "/services")} == set(), "in api/openapi.yaml, but not served"
+
+
+def test_the_gateway_carries_every_operation():
+    assert set(Contract().operations) - routes_of("gateway") == set(), "in api/openapi.yaml, but not in cmd/gateway/routes.c"
