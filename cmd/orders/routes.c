@@ -6,7 +6,7 @@ const struct route routes[] = {
 	{"POST", "/api/v1/orders", order_create, USER},
 	{"GET", "/api/v1/orders", order_list, USER},
 	{"GET", "/api/v1/orders/user/{user_id}", order_list_of_user, USER},
-	{"GET", "/api/v1/users/{id}/orders", order_list_of_user, USER},
+	{"GET", "/api/v1/users/{user_id}/orders", order_list_of_user, USER},
 	{"GET", "/api/v1/orders/{id}", order_read, USER},
 	{"GET", "/api/v1/orders/{id}/history", order_history, USER},
 	{"POST", "/api/v1/orders/{id}/cancel", order_cancel, USER},
