@@ -4,10 +4,10 @@
 #include "auth/cursor.h"
 #include "handlers.h"
 #include "keys.h"
+#include "metrics/metrics.h"
 #include "orders.h"
+#include "service/cpu.h"
 #include "service/service.h"
-
-#include <unistd.h>
 
 enum {
 	SECRET_BYTES = 32,
@@ -50,10 +50,21 @@ static enum fault decode(
 	return OK;
 }
 
+static int64_t hash_rounds(void *arg)
+{
+	(void)arg;
+	return (int64_t)password_rounds();
+}
+
+static int64_t hashes_waiting(void *arg)
+{
+	(void)arg;
+	return (int64_t)blocking_queued(passwords.threads);
+}
+
 static enum fault start(struct scope *s)
 {
-	const long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-	const unsigned threads = cpus > 0 ? (unsigned)cpus : 1;
+	const unsigned threads = cpu_workers();
 	struct str keys_secret, pepper;
 	enum fault fault =
 		decode(s, "KEYS_SECRET", settings.keys_secret, SECRET_BYTES, &keys_secret);
@@ -70,6 +81,10 @@ static enum fault start(struct scope *s)
 		.threads = blocking_pool_new("hash", threads, HASHES_WAITING_MAX, HASH_NICENESS),
 	};
 	keys_use(keys_secret, blocking_pool_new("sign", threads, SIGNATURES_WAITING_MAX, 0));
+	metric_callback(
+		"bodega_password_rounds_total", "Rounds of bcrypt done.", NULL, hash_rounds, NULL);
+	metric_callback("bodega_password_hashes_waiting", "Hashes that wait for a thread.", NULL,
+		hashes_waiting, NULL);
 	return OK;
 }
 

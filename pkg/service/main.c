@@ -37,7 +37,6 @@ static void show_process(void);
 static void serve(const sigset_t *signals);
 static void drain(const sigset_t *signals);
 static void wait_or_signal(const sigset_t *signals, int64_t us);
-static int64_t stack_high_water(void *arg);
 
 int service_main(int argc, char **argv, const struct service *service)
 {
@@ -194,8 +193,6 @@ static void show_process(void)
 			  LABELS({"service", str_from(process.service->name)},
 				  {"version", STR(BODEGA_VERSION)})),
 		1);
-	metric_callback("bodega_fiber_stack_high_water_bytes",
-		"The deepest stack of a fiber so far.", NULL, stack_high_water, NULL);
 }
 
 static void serve(const sigset_t *signals)
@@ -232,12 +229,6 @@ static void wait_or_signal(const sigset_t *signals, int64_t us)
 
 	if (us > 0)
 		sigtimedwait(signals, NULL, &time);
-}
-
-static int64_t stack_high_water(void *arg)
-{
-	(void)arg;
-	return (int64_t)task_stack_high_water();
 }
 
 const struct token_rules *service_token_rules(void)
