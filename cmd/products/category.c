@@ -5,6 +5,9 @@
 
 #include "store.h"
 
+#include "service/keyed.h"
+
+static keyed_fn insert;
 static enum fault check(struct scope *s, struct category *category);
 static bool is_slug(struct str text);
 static int64_t version_wanted(const struct request *request, const struct category *category);
@@ -24,7 +27,6 @@ enum fault category_create(struct task *t, const struct request *request, struct
 {
 	struct scope *s = &t->scope;
 	struct category category = {0};
-	enum fault fault;
 
 	TRY(request_json(s, request, &category_new_table, &category));
 	TRY(check(s, &category));
@@ -33,15 +35,24 @@ enum fault category_create(struct task *t, const struct request *request, struct
 	if (!is_slug(category.slug))
 		return fail_field(s, STR("slug"), "format",
 			"must be words of a-z and 0-9 with single hyphens between them");
-	fault = store_category_insert(t, &category);
+	return keyed_run(t, request, reply, insert, &category, NULL);
+}
+
+static enum fault insert(struct task *t, struct pg_tx *tx, const struct request *request,
+	struct reply *reply, void *arg)
+{
+	struct category *category = arg;
+	enum fault fault = store_category_insert(t, tx, category);
+
+	(void)request;
 	if (fault == FAULT_NOT_FOUND) {
-		scope_forgive(s);
-		return fail_field(s, STR("parent"), "value", "is no category's slug");
+		scope_forgive(&t->scope);
+		return fail_field(&t->scope, STR("parent"), "value", "is no category's slug");
 	}
 	TRY(fault);
-	reply_location(reply, "/api/v1/categories/%.*s", STR_ARG(category.slug));
-	reply_version(reply, category.version);
-	return reply_object(reply, 201, &category_table, &category);
+	reply_location(reply, "/api/v1/categories/%.*s", STR_ARG(category->slug));
+	reply_version(reply, category->version);
+	return reply_object(reply, 201, &category_table, category);
 }
 
 /* PUT /categories/{slug}: a new name, and another parent when the body has one (null: a root). */

@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 
+#include "service/keyed.h"
 #include "json/write.h"
 
 enum { CHANGE_TRIES_MAX = 3 };
@@ -14,6 +15,7 @@ enum { CHANGE_TRIES_MAX = 3 };
 static __thread struct cache *cache;
 
 static cache_load_fn load;
+static keyed_fn insert;
 static enum fault change(struct task *t, const struct request *request, struct reply *reply,
 	enum fault (*read)(struct scope *s, const struct request *request,
 		const struct field_table *table, void *value),
@@ -70,16 +72,25 @@ enum fault product_create(struct task *t, const struct request *request, struct 
 {
 	struct scope *s = &t->scope;
 	struct product product = {0};
-	char id[UUID_TEXT_LEN + 1];
 
 	TRY(may_sell(s, &request->caller));
 	TRY(request_json(s, request, &product_new_table, &product));
 	TRY(product_check(s, &product));
+	TRY(store_category_ensure(t, &product));
 	product.id = uuid_new();
 	product.seller_id = request->caller.user_id;
-	TRY(store_product_insert(t, &product, actor_of(s, &request->caller)));
-	reply_location(reply, "/api/v1/products/%s", uuid_format(&product.id, id).at);
-	return reply_product(reply, 201, &product);
+	return keyed_run(t, request, reply, insert, &product, NULL);
+}
+
+static enum fault insert(struct task *t, struct pg_tx *tx, const struct request *request,
+	struct reply *reply, void *arg)
+{
+	struct product *product = arg;
+	char id[UUID_TEXT_LEN + 1];
+
+	TRY(store_product_insert(t, tx, product, actor_of(&t->scope, &request->caller)));
+	reply_location(reply, "/api/v1/products/%s", uuid_format(&product->id, id).at);
+	return reply_product(reply, 201, product);
 }
 
 /* PUT /products/{id}: what the body does not have is cleared. */
@@ -116,6 +127,7 @@ static enum fault try_change(struct task *t, const struct request *request,
 	}
 	TRY(read(s, request, &product_table, product));
 	TRY(product_check(s, product));
+	TRY(store_category_ensure(t, product));
 	return store_product_update(t, product);
 }
 

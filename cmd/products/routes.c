@@ -4,6 +4,7 @@
 
 #include "store.h"
 
+#include "service/keyed.h"
 #include "service/service.h"
 
 #define PRODUCTS "/api/v1/products"
@@ -54,6 +55,7 @@ static const struct config_field config[] = {
 /* Often enough that a hold outlives its time by little, even when that is seconds (tests). */
 static const struct service_job jobs[] = {
 	{"reservations_sweep", 500000, reservations_sweep},
+	{"idempotency_keys_sweep", INT64_C(3600000000), keyed_sweep},
 };
 
 static void start_thread(struct loop *l)

@@ -5,31 +5,49 @@
 #include "store.h"
 
 #include "base/check.h"
+#include "service/keyed.h"
 
+struct patch {
+	struct product product;
+	struct stock_change change;
+};
+
+static keyed_fn apply;
 static enum fault check(struct scope *s, const struct stock_change *change);
 
 /* PATCH /products/{id}/stock: {"quantity": n} adds n, {"set": n} makes it n; holds stay. */
 enum fault stock_patch(struct task *t, const struct request *request, struct reply *reply)
 {
 	struct scope *s = &t->scope;
-	struct stock_change change = {STOCK_NOT_GIVEN, STOCK_NOT_GIVEN};
-	struct product product;
-	struct uuid id;
+	struct patch patch = {.change = {STOCK_NOT_GIVEN, STOCK_NOT_GIVEN}};
+	bool changed;
 
-	TRY(request_uuid(s, request, 0, &id));
-	TRY(request_json(s, request, &stock_change_table, &change));
-	TRY(check(s, &change));
-	TRY(store_product_get(t, &id, &product));
-	TRY(may_change(s, &request->caller, &product));
+	TRY(request_uuid(s, request, 0, &patch.product.id));
+	TRY(request_json(s, request, &stock_change_table, &patch.change));
+	TRY(check(s, &patch.change));
+	TRY(keyed_run(t, request, reply, apply, &patch, &changed));
+	if (changed)
+		product_cache_drop(&patch.product.id, product_cache_version(&patch.product));
+	return OK;
+}
+
+static enum fault apply(struct task *t, struct pg_tx *tx, const struct request *request,
+	struct reply *reply, void *arg)
+{
+	struct scope *s = &t->scope;
+	struct patch *patch = arg;
+	struct product *product = &patch->product;
+
+	TRY(store_product_get(t, &product->id, product));
+	TRY(may_change(s, &request->caller, product));
 	TRY(request_precondition(s, request,
-		scope_format(s, "%lld.%lld", (long long)product.version,
-			(long long)product.stock_version)));
-	TRY(store_stock_change(t, &product, &change,
+		scope_format(s, "%lld.%lld", (long long)product->version,
+			(long long)product->stock_version)));
+	TRY(store_stock_change(t, tx, product, &patch->change,
 		request_header(request, STR("if-match")).at != NULL,
 		actor_of(s, &request->caller)));
-	product_cache_drop(&id, product_cache_version(&product));
-	reply_versions(reply, product.version, product.stock_version);
-	return reply_object(reply, 200, &product_table, &product);
+	reply_versions(reply, product->version, product->stock_version);
+	return reply_object(reply, 200, &product_table, product);
 }
 
 static enum fault check(struct scope *s, const struct stock_change *change)

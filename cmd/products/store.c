@@ -4,6 +4,8 @@
 #include "store.h"
 #include "statements.h"
 
+#include "service/keyed.h"
+
 static const struct pg_statement *const statements[] = {
 	&product_get,
 	&products_get,
@@ -20,6 +22,7 @@ static const struct pg_statement *const statements[] = {
 	&category_get,
 	&category_insert,
 	&category_insert_child,
+	&category_ensure,
 	&categories_lock,
 	&category_update,
 	&category_rename,
@@ -33,11 +36,17 @@ static const struct pg_statement *const statements[] = {
 	&reservation_get,
 	&reservation_expire,
 	&reservations_due,
+	&keyed_lock,
+	&keyed_claim,
+	&keyed_read,
+	&keyed_keep,
+	&keyed_refuse,
+	&keyed_forget,
 };
 
 static const struct pg_constraint constraints[] = {
 	{"products_sku", FAULT_SKU_TAKEN, "sku", "another product of the seller has it"},
-	{"products_category_check", FAULT_CONFLICT, "category", "is being made at this moment"},
+	{"products_category_check", FAULT_UNAVAILABLE, "category", "was deleted at this moment"},
 	{"products_category_fkey", FAULT_CATEGORY_IN_USE, NULL, "products are in this category"},
 	{"categories_parent_fkey", FAULT_CATEGORY_IN_USE, NULL, "other categories are below it"},
 	{"categories_pkey", FAULT_CATEGORY_TAKEN, "slug", "another category has it"},
@@ -52,5 +61,20 @@ const struct pg_schema products_schema = {
 	.statement_count = sizeof statements / sizeof *statements,
 	.constraints = constraints,
 	.constraint_count = sizeof constraints / sizeof *constraints,
-	.migration_newest = "00003",
+	.migration_newest = "00004",
 };
+
+enum fault store_row(struct task *t, struct pg_tx *tx, const struct pg_statement *statement,
+	const struct pg_value *values, size_t count, struct pg_row *row)
+{
+	struct pg_rows *rows;
+
+	if (tx == NULL)
+		return pg_query_row(t, statement, values, count, row);
+	rows = scope_alloc(&t->scope, sizeof *rows); /* the row points at it */
+	TRY(pg_tx_query(t, tx, statement, values, count, rows));
+	if (rows->count == 0)
+		return FAULT_NOT_FOUND;
+	*row = pg_row(rows, 0);
+	return OK;
+}

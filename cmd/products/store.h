@@ -7,9 +7,14 @@
 #include "pg/pg.h"
 
 /* Every SQL statement of the service behind typed functions; all of them suspend. Besides the
- * faults named here each may return those of pg_query. */
+ * faults named here each may return those of pg_query. `tx` may be NULL: then it commits by itself.
+ */
 
 extern const struct pg_schema products_schema;
+
+/* pg_tx_query or pg_query, and its one row: FAULT_NOT_FOUND when there is none. */
+enum fault store_row(struct task *t, struct pg_tx *tx, const struct pg_statement *statement,
+	const struct pg_value *values, size_t count, struct pg_row *row) MUST_CHECK;
 
 /* ---- store_product.c ---- */
 
@@ -26,10 +31,10 @@ enum fault store_products_get(
 enum fault store_products_list(struct task *t, const struct product_query *query,
 	const struct cursor *after, struct items *products) MUST_CHECK;
 
-/* Writes the product, its stock and the first line of its ledger; makes its category when there is
- * none. Fills created_at, updated_at and the versions. FAULT_SKU_TAKEN. */
+/* Writes the product, its stock and the first line of its ledger. Its category must be there. Fills
+ * created_at, updated_at and the versions. FAULT_SKU_TAKEN. */
 enum fault store_product_insert(
-	struct task *t, struct product *product, struct str actor) MUST_CHECK;
+	struct task *t, struct pg_tx *tx, struct product *product, struct str actor) MUST_CHECK;
 
 /* Writes what PUT and PATCH change if the version still is product->version, which then moves on.
  * FAULT_PRECONDITION_FAILED when it has moved already; FAULT_SKU_TAKEN. */
@@ -48,7 +53,11 @@ enum fault store_category_get(
 	struct task *t, struct str slug, struct category *category) MUST_CHECK;
 
 /* FAULT_CATEGORY_TAKEN; FAULT_NOT_FOUND: the parent. */
-enum fault store_category_insert(struct task *t, struct category *category) MUST_CHECK;
+enum fault store_category_insert(
+	struct task *t, struct pg_tx *tx, struct category *category) MUST_CHECK;
+
+/* Makes the product's category as a root when there is none with its slug. */
+enum fault store_category_ensure(struct task *t, const struct product *product) MUST_CHECK;
 
 /* Gives it category->name and category->parent; its subtree moves along. FAULT_NOT_FOUND: it is
  * gone; FAULT_INVALID: the parent is not known or lies below it; FAULT_PRECONDITION_FAILED:
@@ -64,7 +73,7 @@ enum fault store_category_delete(struct task *t, struct str slug, int64_t versio
 /* Applies the change and books it; fills the product's stock_quantity and stock_version. With
  * `versioned` only while product->version and ->stock_version hold, else
  * FAULT_PRECONDITION_FAILED. FAULT_INSUFFICIENT_STOCK below 0. */
-enum fault store_stock_change(struct task *t, struct product *product,
+enum fault store_stock_change(struct task *t, struct pg_tx *tx, struct product *product,
 	const struct stock_change *change, bool versioned, struct str actor) MUST_CHECK;
 
 /* Newest first, those before the movement `before` (INT64_MAX: all). */

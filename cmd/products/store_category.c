@@ -61,18 +61,33 @@ const struct pg_statement category_insert_child = {
 	"RETURNING slug, name, parent, path, version",
 };
 
-enum fault store_category_insert(struct task *t, struct category *category)
+enum fault store_category_insert(struct task *t, struct pg_tx *tx, struct category *category)
 {
 	const struct pg_value values[] = {
 		pg_text(category->slug), pg_text(category->name), pg_text(category->parent)};
 	struct pg_row row;
 
 	if (category->parent.len > 0)
-		TRY(pg_query_row(t, &category_insert_child, values, 3, &row));
+		TRY(store_row(t, tx, &category_insert_child, values, 3, &row));
 	else
-		TRY(pg_query_row(t, &category_insert, values, 2, &row));
+		TRY(store_row(t, tx, &category_insert, values, 2, &row));
 	read_category(&row, category);
 	return OK;
+}
+
+const struct pg_statement category_ensure = {
+	"category_ensure",
+	PG_WRITE,
+	"INSERT INTO categories (slug, name, path) VALUES ($1::text, $2::text, $1) "
+	"ON CONFLICT (slug) DO NOTHING",
+};
+
+enum fault store_category_ensure(struct task *t, const struct product *product)
+{
+	if (product->category.at == NULL)
+		return OK;
+	return pg_query(t, &category_ensure,
+		PG_VALUES(pg_text(product->category), pg_text(product->category_name)), NULL);
 }
 
 /* ---- renaming and moving ---- */

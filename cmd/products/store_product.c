@@ -196,67 +196,39 @@ enum fault store_products_list(struct task *t, const struct product_query *query
 
 /* ---- writes ---- */
 
-/* Begins a statement whose $1 and $2 are the product's category and the name to make it with, as a
- * root, when there is none. One that another transaction is making at this moment is not seen: then
- * category_name is null, which products_category_check refuses, and the statement is run again. */
-#define WITH_CATEGORY                                   \
-	"WITH made AS ("                                \
-	"	INSERT INTO categories (slug, name, path) "   \
-	"	SELECT $1::text, $2::text, $1 "               \
-	"	WHERE $1 IS NOT NULL "                        \
-	"	ON CONFLICT DO NOTHING "                      \
-	"	RETURNING name), "                            \
-	"known AS ("                                    \
-	"	SELECT name FROM categories WHERE slug = $1 " \
-	"	FOR SHARE), "
-
-#define CATEGORY_NAME "coalesce((SELECT name FROM made), (SELECT name FROM known))"
-
-enum { CATEGORY_TRIES_MAX = 5 };
-
-/* Runs a statement that begins WITH_CATEGORY. */
-static enum fault run_with_category(struct task *t, const struct pg_statement *statement,
-	const struct pg_value *values, size_t count, struct pg_row *row)
-{
-	for (int i = 1;; i++) {
-		enum fault fault = pg_query_row(t, statement, values, count, row);
-
-		if (fault != FAULT_CONFLICT || i == CATEGORY_TRIES_MAX)
-			return fault;
-		scope_forgive(&t->scope);
-	}
-}
+/* Of the category $1; locked, so that a rename waits and then rewrites this product too. */
+#define CATEGORY_NAME "(SELECT name FROM categories WHERE slug = $1::text FOR SHARE)"
 
 const struct pg_statement product_insert = {
 	"product_insert",
 	PG_WRITE,
-	WITH_CATEGORY
-	"product AS ("
+	"WITH product AS ("
 	"	INSERT INTO products (id, seller_id, name, description, price_minor, currency, "
 	"		category, category_name, tags, sku, image_url) "
-	"	VALUES ($3::uuid, $4::uuid, $5::text, coalesce($6::text, ''), $7::bigint, "
-	"		$8::text, $1, " CATEGORY_NAME ", $9::text[], $10::text, $11::text) "
+	"	VALUES ($2::uuid, $3::uuid, $4::text, coalesce($5::text, ''), $6::bigint, "
+	"		$7::text, $1, " CATEGORY_NAME ", $8::text[], $9::text, $10::text) "
 	"	RETURNING id, version, created_at, updated_at), "
 	"received AS ("
 	"	INSERT INTO stock (product_id, available, received) "
-	"	SELECT id, $12::bigint, $12 FROM product "
+	"	SELECT id, $11::bigint, $11 FROM product "
 	"	RETURNING product_id, available, version), "
 	"booked AS ("
 	"	INSERT INTO stock_movements (product_id, reason, quantity, available, actor) "
-	"	SELECT product_id, 'received', available, available, $13::text "
+	"	SELECT product_id, 'received', available, available, $12::text "
 	"	FROM received WHERE available > 0) "
 	"SELECT p.version, p.created_at, p.updated_at, r.version "
 	"FROM product p JOIN received r ON r.product_id = p.id",
 };
 
-enum fault store_product_insert(struct task *t, struct product *product, struct str actor)
+enum fault store_product_insert(
+	struct task *t, struct pg_tx *tx, struct product *product, struct str actor)
 {
 	struct scope *s = &t->scope;
 	struct pg_row row;
 
-	TRY(run_with_category(t, &product_insert,
-		PG_VALUES(pg_text(product->category), pg_text(product->category_name),
-			pg_uuid(&product->id), pg_uuid(&product->seller_id), pg_text(product->name),
+	TRY(store_row(t, tx, &product_insert,
+		PG_VALUES(pg_text(product->category), pg_uuid(&product->id),
+			pg_uuid(&product->seller_id), pg_text(product->name),
 			pg_text(product->description), pg_int64(product->price),
 			pg_text(product->currency),
 			pg_texts(s, product->tags.at, product->tags.count), pg_text(product->sku),
@@ -273,26 +245,25 @@ enum fault store_product_insert(struct task *t, struct product *product, struct 
 const struct pg_statement product_update = {
 	"product_update",
 	PG_WRITE,
-	WITH_CATEGORY "product AS ("
-		      "	UPDATE products "
-		      "	SET name = $5::text, description = coalesce($6::text, ''), "
-		      "		price_minor = $7::bigint, category = $1, "
-		      "		category_name = " CATEGORY_NAME
-		      ", tags = $8::text[], sku = $9::text, "
-		      "		image_url = $10::text, version = version + 1, updated_at = now() "
-		      "	WHERE id = $3::uuid AND version = $4::bigint AND status = 'active' "
-		      "	RETURNING id, version, updated_at) "
-		      "SELECT p.version, p.updated_at, s.available, s.version "
-		      "FROM product p JOIN stock s ON s.product_id = p.id",
+	"WITH product AS ("
+	"	UPDATE products "
+	"	SET name = $4::text, description = coalesce($5::text, ''), "
+	"		price_minor = $6::bigint, category = $1, "
+	"		category_name = " CATEGORY_NAME ", tags = $7::text[], sku = $8::text, "
+	"		image_url = $9::text, version = version + 1, updated_at = now() "
+	"	WHERE id = $2::uuid AND version = $3::bigint AND status = 'active' "
+	"	RETURNING id, version, updated_at) "
+	"SELECT p.version, p.updated_at, s.available, s.version "
+	"FROM product p JOIN stock s ON s.product_id = p.id",
 };
 
 enum fault store_product_update(struct task *t, struct product *product)
 {
 	struct scope *s = &t->scope;
 	struct pg_row row;
-	enum fault fault = run_with_category(t, &product_update,
-		PG_VALUES(pg_text(product->category), pg_text(product->category_name),
-			pg_uuid(&product->id), pg_int64(product->version), pg_text(product->name),
+	enum fault fault = pg_query_row(t, &product_update,
+		PG_VALUES(pg_text(product->category), pg_uuid(&product->id),
+			pg_int64(product->version), pg_text(product->name),
 			pg_text(product->description), pg_int64(product->price),
 			pg_texts(s, product->tags.at, product->tags.count), pg_text(product->sku),
 			pg_text(product->image_url)),

@@ -30,12 +30,12 @@ const struct pg_statement stock_change = {
 	"SELECT available, version, product_version FROM changed",
 };
 
-enum fault store_stock_change(struct task *t, struct product *product,
+enum fault store_stock_change(struct task *t, struct pg_tx *tx, struct product *product,
 	const struct stock_change *change, bool versioned, struct str actor)
 {
 	struct scope *s = &t->scope;
 	struct pg_row row;
-	enum fault fault = pg_query_row(t, &stock_change,
+	enum fault fault = store_row(t, tx, &stock_change,
 		PG_VALUES(pg_uuid(&product->id),
 			change->quantity != STOCK_NOT_GIVEN ? pg_int64(change->quantity)
 							    : pg_null(),

@@ -27,7 +27,8 @@ static const struct uuid other_seller = {{2}};
 
 static enum fault insert(struct task *t, struct job *job)
 {
-	return store_product_insert(t, &OF(job)->product, STR("user:test"));
+	TRY(store_category_ensure(t, &OF(job)->product));
+	return store_product_insert(t, NULL, &OF(job)->product, STR("user:test"));
 }
 
 static enum fault get(struct task *t, struct job *job)
@@ -382,7 +383,7 @@ static void ids_keep_their_order(void **state)
 
 static enum fault category_make(struct task *t, struct job *job)
 {
-	return store_category_insert(t, &OF(job)->category);
+	return store_category_insert(t, NULL, &OF(job)->category);
 }
 
 static enum fault category_move(struct task *t, struct job *job)
@@ -472,7 +473,7 @@ static enum fault change_stock(struct task *t, struct job *job)
 {
 	struct store_job *j = OF(job);
 
-	return store_stock_change(t, &j->product, &j->change, j->versioned, STR("user:test"));
+	return store_stock_change(t, NULL, &j->product, &j->change, j->versioned, STR("user:test"));
 }
 
 static enum fault list_movements(struct task *t, struct job *job)
@@ -585,5 +586,5 @@ int main(void)
 	};
 	int failed = cmocka_run_group_tests_name("store", tests, store_begin, store_end);
 
-	return failed + reservation_tests_run();
+	return failed + reservation_tests_run() + keyed_tests_run();
 }

@@ -54,7 +54,7 @@ static inline int store_empty(void **state)
 {
 	(void)state;
 	observe("TRUNCATE categories, products, stock, stock_movements, reservations, "
-		"reservation_lines");
+		"reservation_lines, idempotency_keys");
 	return 0;
 }
 
@@ -65,6 +65,7 @@ static inline void assert_adds_up(void)
 	assert_int_equal(observe_number("SELECT count(*) FROM stock_imbalances"), 0);
 }
 
-/* store_reservation_test.c, of the same program: two with schemas of their own would fight for the
+/* The other files of the same program: two programs with schemas of their own would fight for the
  * extension pg_trgm. */
 int reservation_tests_run(void);
+int keyed_tests_run(void);

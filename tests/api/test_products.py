@@ -175,3 +175,31 @@ def test_stock_follows_orders(seller, gateway):
     assert read.json()["stock_quantity"] == 3
     set_to = seller("PATCH", f"/api/v1/products/{made['id']}/stock", json={"set": 10})
     assert set_to.json()["stock_quantity"] == 10
+
+
+def test_a_repeat_with_its_key_is_answered_not_done(seller, gateway):
+    headers = {"Idempotency-Key": uuid.uuid4().hex}
+    body = {"name": "Once", "price": 1, "stock_quantity": 5, "sku": uuid.uuid4().hex, "category": "once"}
+    first, again = (seller.post("/api/v1/products", body, headers=headers) for _ in range(2))
+    assert first.status_code == again.status_code == 201
+    assert again.content == first.content and again.headers["location"] == first.headers["location"]
+    assert again.headers["etag"] == first.headers["etag"]
+    other = seller.post("/api/v1/products", {**body, "price": 2}, headers=headers)
+    assert_problem(other, 422, "idempotency_key_reused")
+    path = f"/api/v1/products/{first.json()['id']}/stock"
+    for _ in range(2):
+        assert seller("PATCH", path, json={"quantity": 3}, headers=headers).json()["stock_quantity"] == 8
+    assert gateway.get(f"/api/v1/products/{first.json()['id']}").json()["stock_quantity"] == 8
+
+
+def test_a_refusal_with_its_key_is_answered_again(seller):
+    headers = {"Idempotency-Key": uuid.uuid4().hex}
+    made = make_product(seller, sku=uuid.uuid4().hex)
+    body = {"name": "Twin", "price": 1, "sku": made["sku"]}
+    first = seller.post("/api/v1/products", body, headers=headers)
+    assert_problem(first, 409, "sku_taken")
+    assert seller("DELETE", f"/api/v1/products/{made['id']}").status_code == 204
+    again = seller.post("/api/v1/products", body, headers=headers)
+    assert again.status_code == 409 and again.content == first.content
+    assert_problem(seller.post("/api/v1/products", body, headers={"Idempotency-Key": "a b"}), 422, "invalid",
+                   "Idempotency-Key")
