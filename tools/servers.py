@@ -291,6 +291,7 @@ def main():
     try:
         postgres.start()
         postgres.make_database("test")
+        postgres.sql("CREATE EXTENSION pg_trgm SCHEMA pg_catalog", "test")  # each test's schema finds it there
         redis.start()
         environment = dict(os.environ, TEST_DATABASE_URL=postgres.url("test"), TEST_REDIS_URL=redis.url())
         return subprocess.run(sys.argv[1:], env=environment, check=False).returncode

@@ -5,12 +5,10 @@
  * make it: behind the hashes of a login storm a refresh would wait for seconds. */
 #include "keys.h"
 
-#include "auth/token.h"
 #include "base/buf.h"
 #include "base/check.h"
 #include "base/clock.h"
 #include "handlers.h"
-#include "service/service.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -31,6 +29,7 @@ struct signing {
 static struct {
 	struct str secret;
 	struct blocking_pool *signers;
+	const struct token_rules *rules;
 	struct loaded_key *loaded; /* by the thread that runs jobs only */
 	_Atomic(struct signing_key *) current;
 	atomic_bool is_sealed; /* the one that should sign cannot be opened */
@@ -44,10 +43,11 @@ static void drop(void *arg);
 static void make(void *arg);
 static void drop_made(void *arg);
 
-void keys_use(struct str secret, struct blocking_pool *signers)
+void keys_use(struct str secret, struct blocking_pool *signers, const struct token_rules *rules)
 {
 	keys.secret = secret;
 	keys.signers = signers;
+	keys.rules = rules;
 }
 
 void keys_free(void)
@@ -60,6 +60,8 @@ void keys_free(void)
 		signing_key_free(gone->key);
 		free(gone);
 	}
+	atomic_store(&keys.current, NULL);
+	atomic_store(&keys.is_sealed, false);
 }
 
 enum fault keys_load(struct task *t)
@@ -138,8 +140,8 @@ static void sign(void *arg)
 {
 	struct signing *job = arg;
 
-	job->token = token_sign(job->key, service_token_rules(), &job->caller,
-		clock_wall_us() / 1000000, job->arena);
+	job->token = token_sign(
+		job->key, keys.rules, &job->caller, clock_wall_us() / 1000000, job->arena);
 }
 
 static void drop(void *arg)

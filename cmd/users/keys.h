@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
+#include "auth/token.h"
 #include "fiber/blocking.h"
 #include "http/request.h"
 
 /* The keys that sign access tokens: rows of the database, loaded into this process. */
 
-/* Before threads start: the 32 bytes that seal private keys, and the threads that sign, which
- * keys_free ends after all others have ended. */
-void keys_use(struct str secret, struct blocking_pool *signers);
+/* Before threads start: the 32 bytes that seal private keys, the threads that sign, which keys_free
+ * ends after all others have ended, and what tokens say of us. */
+void keys_use(struct str secret, struct blocking_pool *signers, const struct token_rules *rules);
 void keys_free(void);
 
 /* Loads the keys, and makes the first one when there is none yet. A service job. Suspends. */

@@ -38,8 +38,6 @@ static const struct service_job jobs[] = {
 	{.name = "sessions", .every_us = 600000000, .run = session_sweep},
 };
 
-struct password_config passwords;
-
 /* A secret that is not base64 of so many bytes is named like any other wrong variable. */
 static enum fault decode(
 	struct scope *s, const char *name, struct str text, size_t bytes_min, struct str *secret)
@@ -80,7 +78,8 @@ static enum fault start(struct scope *s)
 		.cost = (unsigned)settings.bcrypt_cost,
 		.threads = blocking_pool_new("hash", threads, HASHES_WAITING_MAX, HASH_NICENESS),
 	};
-	keys_use(keys_secret, blocking_pool_new("sign", threads, SIGNATURES_WAITING_MAX, 0));
+	keys_use(keys_secret, blocking_pool_new("sign", threads, SIGNATURES_WAITING_MAX, 0),
+		service_token_rules());
 	metric_callback(
 		"bodega_password_rounds_total", "Rounds of bcrypt done.", NULL, hash_rounds, NULL);
 	metric_callback("bodega_password_hashes_waiting", "Hashes that wait for a thread.", NULL,

@@ -13,6 +13,8 @@
 
 enum { REFRESH_TOKEN_BYTES = 32 };
 
+struct password_config passwords;
+
 /* A refresh token on its way to the client. */
 struct refresh_token {
 	struct str text;

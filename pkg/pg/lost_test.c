@@ -151,7 +151,7 @@ static void a_read_whose_backend_is_killed_is_unavailable(void **state)
 	observe("SELECT pg_advisory_lock(9)");
 	job_start(&job);
 	turn_until(waiting_for_lock() == 1);
-	observe("SELECT pg_terminate_backend(pid) FROM sessions");
+	observe("SELECT pg_terminate_backend(pid) FROM server_sessions");
 	jobs_finish(&job, 1);
 	assert_int_equal(job.fault, FAULT_UNAVAILABLE);
 	comes_back();
@@ -162,7 +162,7 @@ static void idle_connections_come_back(void **state)
 	const uint64_t before = counter_value(world.pg->pools[PG_READ].reconnects);
 
 	(void)state;
-	observe("SELECT pg_terminate_backend(pid) FROM sessions");
+	observe("SELECT pg_terminate_backend(pid) FROM server_sessions");
 	turn_until(!is_whole());
 	comes_back();
 	assert_int_equal(counter_value(world.pg->pools[PG_READ].reconnects) - before, 1);
@@ -200,9 +200,8 @@ static void a_commit_that_is_cut_is_unknown(void **state)
 
 	(void)state;
 	job_start(&job);
-	turn_until(
-		observe_number(
-			"SELECT count(*) FROM sessions WHERE state = 'idle in transaction'") == 1);
+	turn_until(observe_number("SELECT count(*) FROM server_sessions WHERE state = 'idle in "
+	                          "transaction'") == 1);
 	proxy_set(proxy, PROXY_MUTE);
 	job.number = 2;
 	turn_until(kept() == 1);
@@ -221,9 +220,8 @@ static void a_transaction_that_is_cut_before_its_commit_is_unavailable(void **st
 
 	(void)state;
 	job_start(&job);
-	turn_until(
-		observe_number(
-			"SELECT count(*) FROM sessions WHERE state = 'idle in transaction'") == 1);
+	turn_until(observe_number("SELECT count(*) FROM server_sessions WHERE state = 'idle in "
+	                          "transaction'") == 1);
 	proxy_cut(proxy);
 	turn_until(world.pg->pools[PG_WRITE].counts[CONN_TAKEN] == 0);
 	job.number = 2;

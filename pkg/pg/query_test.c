@@ -622,7 +622,8 @@ static void a_cancelled_statement_is_unavailable(void **state)
 	hold();
 	job_start(&job);
 	turn_until(waiting_for_lock() == 1);
-	observe("SELECT pg_cancel_backend(pid) FROM sessions WHERE wait_event_type = 'Lock'");
+	observe("SELECT pg_cancel_backend(pid) FROM server_sessions WHERE wait_event_type = "
+	        "'Lock'");
 	jobs_finish(&job, 1);
 	let_go();
 	assert_int_equal(job.fault, FAULT_UNAVAILABLE);

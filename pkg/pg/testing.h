@@ -125,7 +125,8 @@ static inline long long observe_number(const char *sql)
 /* How many of the pools' sessions wait for a lock. */
 static inline long long waiting_for_lock(void)
 {
-	return observe_number("SELECT count(*) FROM sessions WHERE wait_event_type = 'Lock'");
+	return observe_number(
+		"SELECT count(*) FROM server_sessions WHERE wait_event_type = 'Lock'");
 }
 
 /* Every connection is idle, here and as the server sees it. */
@@ -146,7 +147,8 @@ static inline bool is_whole(void)
 static inline void assert_whole(void)
 {
 	turn_until(is_whole());
-	assert_int_equal(observe_number("SELECT count(*) FROM sessions WHERE state <> 'idle'"), 0);
+	assert_int_equal(
+		observe_number("SELECT count(*) FROM server_sessions WHERE state <> 'idle'"), 0);
 }
 
 /* ---- begin and end ---- */
@@ -179,7 +181,8 @@ static inline int world_begin(const char *name)
 	}
 	snprintf(sql, sizeof sql,
 		"SET client_min_messages = warning; DROP SCHEMA IF EXISTS %s CASCADE;"
-		" CREATE SCHEMA %s; CREATE VIEW sessions AS SELECT pid, state, wait_event_type"
+		" CREATE SCHEMA %s; CREATE VIEW server_sessions AS SELECT pid, state, "
+	        "wait_event_type"
 		" FROM pg_stat_activity WHERE application_name = '%s'",
 		name, name, name);
 	observe(sql);
