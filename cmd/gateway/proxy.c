@@ -5,7 +5,6 @@
 
 static enum fault proxy(
 	struct task *t, const char *peer, const struct request *request, struct reply *reply);
-static bool is_retryable(const struct request *request);
 static enum fault bad_answer(int status);
 static bool is_problem(const struct reply *reply);
 
@@ -33,7 +32,6 @@ static enum fault proxy(
 		.method = is_head ? STR("GET") : request->method,
 		.target = request->target,
 		.body = request->body,
-		.idempotent = is_retryable(request),
 	};
 	struct upstream_reply answer;
 	struct stream *body;
@@ -52,13 +50,6 @@ static enum fault proxy(
 	reply->stream = body;
 	reply->stream_bytes = answer.body_bytes;
 	return OK;
-}
-
-/* A service that gets a key twice does its work once. */
-static bool is_retryable(const struct request *request)
-{
-	return str_eq(request->method, STR("POST")) &&
-	       request_header(request, STR("idempotency-key")).len > 0;
 }
 
 static enum fault bad_answer(int status)
