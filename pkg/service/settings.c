@@ -160,8 +160,8 @@ static void add_peer(struct scope *s, struct settings *settings, const struct se
 	struct fields *f)
 {
 	const struct str name = scope_format(s, "%s_URL", peer->name);
-	const struct str help = scope_format(
-		s, "Where %s is: http://host:port, several with commas between them.", peer->name);
+	const struct str help = scope_format(s,
+		"Where %s is: http://address:port, several with commas between them.", peer->name);
 	const struct config_field field = {.name = name.at,
 		.type = CONFIG_URLS,
 		.offset = offsetof(struct settings, peer_urls) +
@@ -238,11 +238,15 @@ static void check_peer(
 
 	for (size_t i = 0; i < urls.count; i++) {
 		addresses[i] = address_of(s, urls.at[i]);
-		if (addresses[i].at == NULL)
+		if (addresses[i].at == NULL || !upstream_address_valid(addresses[i]))
 			fail_field(s, scope_format(s, "the URL of %s", peer->name), "format",
-				"must be http://host:port, without a path: %.*s",
+				"must be http://address:port with a numeric address and without a "
+				"path: %.*s",
 				STR_ARG(urls.at[i]));
 	}
+	if (urls.count > UPSTREAM_ADDRESSES_MAX)
+		fail_field(s, scope_format(s, "the URL of %s", peer->name), "length",
+			"must be %d addresses at most", UPSTREAM_ADDRESSES_MAX);
 	settings->peer_addresses[index] = (struct texts){addresses, urls.count};
 	if (!peer->internal)
 		return;

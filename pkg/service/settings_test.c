@@ -40,7 +40,7 @@ struct variable {
 static const struct variable good[] = {
 	{"DATABASE_URL", "postgresql:///orders_db"},
 	{"CURSOR_SECRET", KEY},
-	{"PRODUCTS_URL", "http://127.0.0.1:8082,http://localhost/"},
+	{"PRODUCTS_URL", "http://127.0.0.1:8082,http://127.0.0.2/"},
 	{"USERS_URL", "http://[::1]:8081"},
 	{"INTERNAL_SECRETS", "orders products " KEY},
 };
@@ -80,7 +80,7 @@ static void defaults_and_what_is_given(void **state)
 	assert_int_equal(settings.peer_count, 2);
 	assert_string_equal(settings.peers[1].name, "users");
 	assert_str_equal(settings.peer_addresses[0].at[0], STR("127.0.0.1:8082"));
-	assert_str_equal(settings.peer_addresses[0].at[1], STR("localhost:80"));
+	assert_str_equal(settings.peer_addresses[0].at[1], STR("127.0.0.2:80"));
 	assert_str_equal(settings.peer_addresses[1].at[0], STR("[::1]:8081"));
 	assert_ptr_equal(settings.peer_secrets[0], &settings.secrets[0]);
 	assert_null(settings.peer_secrets[1]);
@@ -111,6 +111,8 @@ static void each_mistake_is_named(void **state)
 		{"DATABASE_URL", "mysql://x", "DATABASE_URL"},
 		{"PRODUCTS_URL", "http://127.0.0.1:8082/api", "the URL of products"},
 		{"PRODUCTS_URL", "http://user@127.0.0.1:8082", "the URL of products"},
+		{"PRODUCTS_URL", "http://localhost:8082", "the URL of products"},
+		{"PRODUCTS_URL", "http://127.0.0.1:0", "the URL of products"},
 		{"PRODUCTS_URL", NULL, "PRODUCTS_URL"},
 		{"USERS_URL", NULL, "USERS_URL"},
 		{"INTERNAL_SECRETS", NULL, "INTERNAL_SECRETS"},
@@ -132,6 +134,20 @@ static void each_mistake_is_named(void **state)
 			fail_row(i, "%s=%s named %.*s", rows[i].name,
 				rows[i].value != NULL ? rows[i].value : "(none)",
 				STR_ARG(s.errors->field));
+	}
+}
+
+static void more_addresses_than_a_peer_may_have(void **state)
+{
+	char urls[(UPSTREAM_ADDRESSES_MAX + 1) * sizeof "http://127.0.0.1:8082,"] = "";
+
+	(void)state;
+	for (int i = 0; i <= UPSTREAM_ADDRESSES_MAX; i++) {
+		strcat(urls, i == 0 ? "" : ",");
+		strcat(urls, "http://127.0.0.1:8082");
+		setenv("USERS_URL", urls, 1);
+		assert_int_equal(settings_load(&s, &service, &settings),
+			i < UPSTREAM_ADDRESSES_MAX ? OK : FAULT_INVALID);
 	}
 }
 
@@ -164,6 +180,7 @@ int main(void)
 		TEST(defaults_and_what_is_given),
 		TEST(threads_follow_the_cpus),
 		TEST(each_mistake_is_named),
+		TEST(more_addresses_than_a_peer_may_have),
 		TEST(all_mistakes_are_named_at_once),
 		TEST(users_needs_no_peer_for_its_own_keys),
 	};

@@ -66,7 +66,7 @@ enum fault upstream_connection_take(
 		give_slot(a);
 		tried |= UINT64_C(1) << (a - u->addresses);
 		if (fault != FAULT_UNAVAILABLE ||
-			tried == UINT64_MAX >> (ADDRESSES_MAX - u->config.address_count))
+			tried == UINT64_MAX >> (UPSTREAM_ADDRESSES_MAX - u->config.address_count))
 			return fault;
 		scope_forgive(&t->scope);
 	}

@@ -13,7 +13,6 @@
  * idle ones never exceed that number. */
 
 enum {
-	ADDRESSES_MAX = 64,
 	CONNECT_US = 1000000, /* to an address, or half of what remains of the call */
 	IDLE_US = 30000000, /* shorter than any of our servers keeps one */
 	REFUSED_US = 10000000, /* an address that refused is the last choice for that long */

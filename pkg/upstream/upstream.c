@@ -41,7 +41,8 @@ struct upstream *upstream_new(struct loop *l, const struct upstream_config *conf
 {
 	struct upstream *u = calloc(1, sizeof *u);
 
-	CHECK(u != NULL && config->address_count > 0 && config->address_count <= ADDRESSES_MAX);
+	CHECK(u != NULL && config->address_count > 0);
+	CHECK(config->address_count <= UPSTREAM_ADDRESSES_MAX);
 	CHECK(config->connections_max > 0);
 	*u = (struct upstream){.loop = l, .config = *config, .arena = arena_new()};
 	list_init(&u->waiters);

@@ -15,7 +15,7 @@ struct upstream_request;
 struct upstream_config {
 	const char *name; /* "products": in metrics, logs and the MAC */
 	const struct str *addresses; /* "127.0.0.1:8082", "unix:/path" (a static list) */
-	size_t address_count;
+	size_t address_count; /* at most UPSTREAM_ADDRESSES_MAX */
 	unsigned connections_max; /* an address and thread */
 	unsigned queue_max; /* calls waiting for a connection; more: FAULT_OVERLOADED */
 	size_t body_bytes_max; /* of an answer read whole */
@@ -26,7 +26,7 @@ struct upstream_config {
 	void *sign_key;
 };
 
-enum { UPSTREAM_HEADERS_MAX = 48 };
+enum { UPSTREAM_ADDRESSES_MAX = 64, UPSTREAM_HEADERS_MAX = 48 };
 
 struct upstream_request {
 	struct str method;
