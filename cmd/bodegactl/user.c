@@ -285,8 +285,8 @@ static enum fault check_account(struct run *r, struct str password, struct user 
 	add_member(&json, "username", str_from(o->username));
 	add_member(&json, "full_name", str_from(o->name));
 	buf_char(&json, '}');
-	TRY(json_read(&r->s, buf_str(&json), &registration_table, &wanted));
-	return user_from_registration(&r->s, &wanted, user);
+	const enum fault read = json_read(&r->s, buf_str(&json), &registration_table, &wanted);
+	return user_from_registration(&r->s, read, &wanted, user);
 }
 
 static void add_member(struct buf *json, const char *name, struct str text)

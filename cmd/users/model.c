@@ -108,10 +108,8 @@ static bool email_is_plausible(struct str email);
 static bool username_is_plain(struct str username);
 
 enum fault user_from_registration(
-	struct scope *s, const struct registration *wanted, struct user *user)
+	struct scope *s, enum fault read, const struct registration *wanted, struct user *user)
 {
-	enum fault fault = OK;
-
 	*user = (struct user){
 		.id = uuid_new(),
 		.email = wanted->email,
@@ -126,24 +124,24 @@ enum fault user_from_registration(
 	if (user->full_name.at == NULL)
 		user->full_name = wanted->last_name;
 
-	if (user_check(s, user) != OK)
-		fault = FAULT_INVALID;
-	if (password_check(s, "password", wanted->password) != OK)
-		fault = FAULT_INVALID;
-	return fault;
+	read = user_check(s, read, user);
+	if ((read == OK || read == FAULT_INVALID) &&
+		password_check(s, "password", wanted->password) != OK)
+		return FAULT_INVALID;
+	return read;
 }
 
-enum fault user_check(struct scope *s, const struct user *user)
+enum fault user_check(struct scope *s, enum fault read, const struct user *user)
 {
-	enum fault fault = OK;
-
-	if (!email_is_plausible(user->email))
-		fault = fail_field(s, STR("email"), "format",
+	if (read != OK && read != FAULT_INVALID)
+		return read;
+	if (user->email.at != NULL && !email_is_plausible(user->email))
+		read = fail_field(s, STR("email"), "format",
 			"must be an e-mail address such as ada@example.com");
 	if (user->username.at != NULL && !username_is_plain(user->username))
-		fault = fail_field(s, STR("username"), "format",
+		read = fail_field(s, STR("username"), "format",
 			"must consist of letters, digits and the characters . _ -");
-	return fault;
+	return read;
 }
 
 enum fault password_check(struct scope *s, const char *field, struct str password)

@@ -103,13 +103,16 @@ struct user_query {
 extern const struct field_table user_list_query_table;
 extern const struct field_table user_search_query_table;
 
-/* The account that a registration asks for, with a new id; every bad field is named at once. */
-enum fault user_from_registration(
-	struct scope *s, const struct registration *wanted, struct user *user) MUST_CHECK;
+/* Of the checks below `read` is how reading by the table ended: after FAULT_INVALID they go on with
+ * the fields that were good, so that every bad one is named at once. */
+
+/* The account that a registration asks for, with a new id. */
+enum fault user_from_registration(struct scope *s, enum fault read,
+	const struct registration *wanted, struct user *user) MUST_CHECK;
 
 /* What the field tables cannot say of an account's data: the shape of e-mail address and username.
  */
-enum fault user_check(struct scope *s, const struct user *user) MUST_CHECK;
+enum fault user_check(struct scope *s, enum fault read, const struct user *user) MUST_CHECK;
 
 /* Long enough is the table's matter; not among the common ones is this one's. */
 enum fault password_check(struct scope *s, const char *field, struct str password) MUST_CHECK;

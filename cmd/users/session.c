@@ -41,8 +41,8 @@ enum fault session_register(struct task *t, const struct request *request, struc
 	struct user user;
 	char hash[PASSWORD_HASH_MAX], id[UUID_TEXT_LEN + 1];
 
-	TRY(request_json(s, request, &registration_table, &wanted));
-	TRY(user_from_registration(s, &wanted, &user));
+	const enum fault read = request_json(s, request, &registration_table, &wanted);
+	TRY(user_from_registration(s, read, &wanted, &user));
 	TRY(password_hash(t, &passwords, wanted.password, hash));
 
 	const struct uuid session_id = uuid_new();

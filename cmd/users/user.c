@@ -61,6 +61,7 @@ static enum fault try_change(
 	struct task *t, const struct request *request, bool whole, struct user *user)
 {
 	struct scope *s = &t->scope;
+	enum fault read;
 
 	TRY(user_of_path(t, request, user));
 	if (whole) {
@@ -68,11 +69,11 @@ static enum fault try_change(
 			.role = user->role,
 			.version = user->version,
 			.created_at = user->created_at};
-		TRY(request_json(s, request, &user_table, user));
+		read = request_json(s, request, &user_table, user);
 	} else {
-		TRY(request_merge(s, request, &user_table, user));
+		read = request_merge(s, request, &user_table, user);
 	}
-	TRY(user_check(s, user));
+	TRY(user_check(s, read, user));
 	return store_update(t, user);
 }
 
