@@ -73,7 +73,7 @@ CREATE INDEX products_name_trigrams ON products USING gin (name_folded gin_trgm_
 -- letters of a short word may have changed places).
 -- +goose StatementBegin
 CREATE FUNCTION products_like(wanted text) RETURNS TABLE (id uuid, likeness real)
-LANGUAGE sql STABLE SET pg_trgm.word_similarity_threshold = 0.4 AS $$
+LANGUAGE sql STABLE ROWS 50 SET pg_trgm.word_similarity_threshold = 0.4 AS $$
 	SELECT id, word_similarity(lower(wanted), name_folded)
 	FROM products
 	WHERE status = 'active'
