@@ -53,7 +53,8 @@ function(bodega_test name)
 	endforeach()
 	target_link_libraries(${name} PRIVATE ${ARG_LIBRARIES} cmocka)
 	add_test(NAME ${name} COMMAND ${name})
-	set_tests_properties(${name} PROPERTIES TIMEOUT 120)
+	set_tests_properties(${name} PROPERTIES TIMEOUT 120
+		ENVIRONMENT "LSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/lsan.supp:print_suppressions=0")
 endfunction()
 
 # A program: all sources but main.c make a library that its unit tests link as well.
