@@ -50,8 +50,8 @@ struct request {
 /* The first header of that lower-case name; STR_NONE when there is none. */
 struct str request_header(const struct request *request, struct str name);
 
-/* The path parameter as a UUID; a malformed id names nothing: FAULT_NOT_FOUND (DECISIONS: a
- * malformed id in a path). */
+/* The path parameter as a UUID: FAULT_NOT_FOUND when it is none, because a malformed id names
+ * nothing. */
 enum fault request_uuid(
 	struct scope *s, const struct request *request, size_t param, struct uuid *id) MUST_CHECK;
 

@@ -3,9 +3,9 @@
 
 #include "redis/redis.h"
 
-/* Cache-aside over Redis for single rows with a version that only grows (DECISIONS: an entry lives
- * at most 30 s, a late reader can never put an older row back, the writer's own thread reads the
- * database until its tombstone is acknowledged). Redis away means slower, never wrong and never an
+/* Cache-aside over Redis for single rows with a version that only grows. An entry lives at most
+ * 30 s, a late reader can never put an older row back, and the writer's own thread reads the
+ * database until its tombstone is acknowledged. Redis away means slower, never wrong and never an
  * error. */
 struct cache;
 
