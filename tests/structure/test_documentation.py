@@ -66,6 +66,12 @@ def test_variables_and_their_defaults(program):
     assert documented == told_variables(program)
 
 
+def test_variables_of_bodegactl():
+    sources = "".join(read(name) for name in glob.glob(os.path.join(ROOT, "cmd/bodegactl/*.c")))
+    names = {name for row in rows(section(read("docs/operations.md"), "bodegactl", 3)) for name in re.findall(r"`(\w+)`", row[0])}
+    assert names == set(re.findall(r'CONFIG\([^"]*"(\w+)"', sources))
+
+
 # ---- metrics ----
 
 
@@ -99,6 +105,14 @@ def test_every_problem_is_documented():
     declared = re.findall(r'^FAULT\(\w+, (\d+), "(\w+)", ".*", (true|false), \w+\)$', read("pkg/base/fault.def"), re.M)
     documented = {(row[1], row[0].strip("`"), row[2]) for row in rows(section(read("docs/errors.md"), "Codes", 2))}
     assert documented == {(status, code, "yes" if retry == "true" else "no") for status, code, retry in declared}
+
+
+# ---- packages ----
+
+
+def test_packages_are_documented_in_their_order():
+    documented = [row[0].strip("`") for row in rows(section(read("docs/design.md"), "Packages", 2))]
+    assert documented == re.findall(r"^add_subdirectory\((pkg/\w+)\)", read("CMakeLists.txt"), re.M)
 
 
 # ---- what pages point at ----
