@@ -82,7 +82,7 @@ struct made {
 	struct str id;
 	struct str email;
 	struct str role;
-	struct str password; /* when it was made up */
+	struct str password = STR_NONE; /* when it was made up */
 };
 
 static const struct field made_fields[] = {

@@ -137,7 +137,7 @@ static struct refresh_token refresh_token_new(struct scope *s)
 
 static struct token_hash hash_of(struct str token)
 {
-	struct token_hash hash;
+	struct token_hash hash = {{0}};
 
 	crypto_sha256(token, hash.bytes);
 	return hash;

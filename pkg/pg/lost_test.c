@@ -201,7 +201,7 @@ static void a_commit_that_is_cut_is_unknown(void **state)
 	(void)state;
 	job_start(&job);
 	turn_until(observe_number("SELECT count(*) FROM server_sessions WHERE state = 'idle in "
-	                          "transaction'") == 1);
+				  "transaction'") == 1);
 	proxy_set(proxy, PROXY_MUTE);
 	job.number = 2;
 	turn_until(kept() == 1);
@@ -221,7 +221,7 @@ static void a_transaction_that_is_cut_before_its_commit_is_unavailable(void **st
 	(void)state;
 	job_start(&job);
 	turn_until(observe_number("SELECT count(*) FROM server_sessions WHERE state = 'idle in "
-	                          "transaction'") == 1);
+				  "transaction'") == 1);
 	proxy_cut(proxy);
 	turn_until(world.pg->pools[PG_WRITE].counts[CONN_TAKEN] == 0);
 	job.number = 2;

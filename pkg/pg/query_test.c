@@ -623,7 +623,7 @@ static void a_cancelled_statement_is_unavailable(void **state)
 	job_start(&job);
 	turn_until(waiting_for_lock() == 1);
 	observe("SELECT pg_cancel_backend(pid) FROM server_sessions WHERE wait_event_type = "
-	        "'Lock'");
+		"'Lock'");
 	jobs_finish(&job, 1);
 	let_go();
 	assert_int_equal(job.fault, FAULT_UNAVAILABLE);

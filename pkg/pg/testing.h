@@ -182,7 +182,7 @@ static inline int world_begin(const char *name)
 	snprintf(sql, sizeof sql,
 		"SET client_min_messages = warning; DROP SCHEMA IF EXISTS %s CASCADE;"
 		" CREATE SCHEMA %s; CREATE VIEW server_sessions AS SELECT pid, state, "
-	        "wait_event_type"
+		"wait_event_type"
 		" FROM pg_stat_activity WHERE application_name = '%s'",
 		name, name, name);
 	observe(sql);
