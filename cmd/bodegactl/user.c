@@ -82,7 +82,7 @@ struct made {
 	struct str id;
 	struct str email;
 	struct str role;
-	struct str password = STR_NONE; /* when it was made up */
+	struct str password; /* when it was made up */
 };
 
 static const struct field made_fields[] = {
@@ -186,7 +186,7 @@ static int check_options(const struct run *r, struct str action)
 
 static enum fault create(struct run *r)
 {
-	struct str password;
+	struct str password = STR_NONE;
 	struct database *db;
 	struct user user;
 	char hash[PASSWORD_HASH_MAX], id[UUID_TEXT_LEN + 1];
