@@ -40,7 +40,7 @@ const struct field_table user_found_table = FIELD_TABLE(struct user, user_found_
 static const struct field registration_fields[] = {
 	FIELD(struct registration, email, TEXT, REQUIRED, .min = 3, .max = EMAIL_MAX),
 	FIELD(struct registration, password, TEXT, REQUIRED, .min = PASSWORD_MIN,
-		.max = PASSWORD_MAX),
+		.max = PASSWORD_MAX, .flags = FIELD_SECRET),
 	FIELD(struct registration, username, TEXT, OPTIONAL, .min = USERNAME_MIN,
 		.max = USERNAME_MAX),
 	FIELD(struct registration, full_name, TEXT, OPTIONAL, .max = NAME_MAX_LEN),

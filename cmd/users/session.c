@@ -6,10 +6,13 @@
 #include "auth/base64.h"
 #include "auth/crypto.h"
 #include "auth/token.h"
+#include "base/buf.h"
 #include "base/random.h"
 #include "handlers.h"
 #include "keys.h"
 #include "log/log.h"
+#include "service/keyed.h"
+#include "json/write.h"
 
 enum { REFRESH_TOKEN_BYTES = 32 };
 
@@ -27,32 +30,92 @@ static enum fault account_named(
 	struct scope *s, const struct credentials *credentials, struct credentials *account);
 static void rehash(
 	struct task *t, const struct user *user, const struct password *old, struct str password);
+static enum fault prove(struct scope *s, struct str key, const struct registration *wanted,
+	struct registration_proof *proof);
+static enum fault register_again(struct task *t, const struct registration *wanted,
+	const struct registration_proof *proof, struct reply *reply);
+static enum fault reply_registered(struct reply *reply, const struct user *user,
+	const struct refresh_token *token, struct session *session);
 static enum fault sign(struct task *t, const struct user *user, const struct uuid *session_id,
 	struct session *session);
 static enum fault reply_session(struct reply *reply, int status, const struct user *user,
 	const struct refresh_token *token, struct session *session);
 
-/* POST /auth/register: 201 with the account and a session; 409 when e-mail or username is taken. */
+/* POST /auth/register: 201 with the account and a session; 409 when e-mail or username is taken. A
+ * repeat with the same Idempotency-Key gets new tokens: an answer that holds some is not kept. */
 enum fault session_register(struct task *t, const struct request *request, struct reply *reply)
 {
 	struct scope *s = &t->scope;
 	struct registration wanted = {0};
+	struct registration_proof proof;
 	struct session session;
 	struct user user;
-	char hash[PASSWORD_HASH_MAX], id[UUID_TEXT_LEN + 1];
+	char hash[PASSWORD_HASH_MAX];
 
+	const struct str key = request_header(request, STR("idempotency-key"));
 	const enum fault read = request_json(s, request, &registration_table, &wanted);
 	TRY(user_from_registration(s, read, &wanted, &user));
+	if (key.at != NULL)
+		TRY(prove(s, key, &wanted, &proof));
 	TRY(password_hash(t, &passwords, wanted.password, hash));
 
 	const struct uuid session_id = uuid_new();
 	const struct refresh_token token = refresh_token_new(s);
 	const struct password password = {.hash = str_from(hash), .cost = (int32_t)passwords.cost};
 	TRY(sign(t, &user, &session_id, &session));
-	TRY(store_register(t, &user, &password, &session_id, &token.hash));
+	const enum fault fault = store_register(
+		t, &user, &password, &session_id, &token.hash, key.at != NULL ? &proof : NULL);
+	if (fault == FAULT_EMAIL_TAKEN && key.at != NULL)
+		return register_again(t, &wanted, &proof, reply);
+	TRY(fault);
+	return reply_registered(reply, &user, &token, &session);
+}
 
-	reply_location(reply, "/api/v1/users/%s", uuid_format(&user.id, id).at);
-	return reply_session(reply, 201, &user, &token, &session);
+/* What was sent but the password, which a repeat proves by its hash. */
+static enum fault prove(struct scope *s, struct str key, const struct registration *wanted,
+	struct registration_proof *proof)
+{
+	struct buf sent = buf_new(s->arena);
+
+	TRY(keyed_check(s, key));
+	json_write(&sent, &registration_table, wanted);
+	crypto_hmac(passwords.pepper, key, proof->key.bytes);
+	crypto_hmac(passwords.pepper, buf_str(&sent), proof->body.bytes);
+	return OK;
+}
+
+/* The e-mail address is taken: by this very registration, if key, data and password are the same.
+ * Then it is answered with new tokens. */
+static enum fault register_again(struct task *t, const struct registration *wanted,
+	const struct registration_proof *proof, struct reply *reply)
+{
+	struct scope *s = &t->scope;
+	struct password password;
+	struct session session;
+	struct user user;
+	int32_t epoch;
+	bool is_same, is_weak;
+	enum fault fault =
+		store_find_registered(t, wanted->email, proof, &user, &password, &epoch, &is_same);
+
+	if (fault == FAULT_NOT_FOUND)
+		return FAULT_EMAIL_TAKEN; /* as store_register said */
+	scope_forgive(s);
+	TRY(fault);
+	if (is_same)
+		fault = password_verify(t, &passwords, wanted->password, password.hash,
+			(unsigned)password.cost, &is_weak);
+	if (!is_same || fault == FAULT_BAD_CREDENTIALS) {
+		scope_forgive(s);
+		return fail(s, FAULT_KEY_REUSED, "the Idempotency-Key came with another body");
+	}
+	TRY(fault);
+
+	const struct uuid session_id = uuid_new();
+	const struct refresh_token token = refresh_token_new(s);
+	TRY(sign(t, &user, &session_id, &session));
+	TRY(store_open_session(t, &session_id, &user.id, epoch, &token.hash));
+	return reply_registered(reply, &user, &token, &session);
 }
 
 /* POST /auth/login: 200 with a session; 401 in the same time whether or not the account exists. */
@@ -193,6 +256,15 @@ static enum fault sign(struct task *t, const struct user *user, const struct uui
 
 	*session = (struct session){.token_type = STR("Bearer"), .expires_in = TOKEN_TTL_S};
 	return keys_sign(t, &caller, &session->access_token);
+}
+
+static enum fault reply_registered(struct reply *reply, const struct user *user,
+	const struct refresh_token *token, struct session *session)
+{
+	char id[UUID_TEXT_LEN + 1];
+
+	reply_location(reply, "/api/v1/users/%s", uuid_format(&user->id, id).at);
+	return reply_session(reply, 201, user, token, session);
 }
 
 static enum fault reply_session(struct reply *reply, int status, const struct user *user,

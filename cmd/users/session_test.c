@@ -66,6 +66,7 @@ struct call {
 	const char *query;
 	const char *id; /* of the path */
 	const char *if_match;
+	const char *key; /* Idempotency-Key */
 	struct caller caller;
 	/* the answer */
 	int status;
@@ -77,13 +78,16 @@ struct call {
 static enum fault handle(struct task *t, struct job *job)
 {
 	struct call *c = CONTAINER_OF(job, struct call, job);
-	const struct header header = {STR("if-match"), str_from(c->if_match)};
+	const struct header headers[] = {
+		{c->if_match != NULL ? STR("if-match") : STR("x-none"), str_from(c->if_match)},
+		{c->key != NULL ? STR("idempotency-key") : STR("x-none"), str_from(c->key)},
+	};
 	const struct request request = {
 		.body = str_from(c->body),
 		.query = str_from(c->query),
 		.params = {str_from(c->id)},
-		.headers = &header,
-		.header_count = c->if_match != NULL,
+		.headers = headers,
+		.header_count = COUNT(headers),
 		.caller = c->caller,
 	};
 	struct reply reply = {.arena = t->scope.arena};
@@ -234,6 +238,52 @@ static void registration_logs_in(void **state)
 	assert_int_equal(call(&next), OK);
 	assert_int_equal(count("sessions"), 2);
 	assert_int_equal(live_tokens(), 2);
+}
+
+#define KEYED(more) "{\"email\":\"k@example.com\",\"password\":\"" PASSWORD "\"" more "}"
+
+static void a_repeated_registration_gets_new_tokens(void **state)
+{
+	static const struct {
+		const char *key;
+		const char *body;
+		enum fault fault;
+	} rows[] = {
+		{"one", KEYED(",\"phone\":\"1\""), OK},
+		{"one", KEYED(",\"phone\":\"1\""), OK},
+		{"one", KEYED(", \"phone\" : \"1\""), OK}, /* the same but for blanks */
+		{"one", KEYED(",\"phone\":\"2\""), FAULT_KEY_REUSED},
+		{"one",
+			"{\"email\":\"k@example.com\",\"password\":\"" PASSWORD
+			"!\",\"phone\":\"1\"}",
+			FAULT_KEY_REUSED},
+		{"two", KEYED(",\"phone\":\"1\""), FAULT_EMAIL_TAKEN},
+		{NULL, KEYED(",\"phone\":\"1\""), FAULT_EMAIL_TAKEN},
+		{"a b", KEYED(",\"phone\":\"1\""), FAULT_INVALID},
+		{"one", "{\"email\":\"" EMAIL "\",\"password\":\"" PASSWORD "\"}", OK},
+	};
+	char id[UUID_TEXT_LEN + 1] = "";
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct call c = {
+			.handler = session_register, .body = rows[i].body, .key = rows[i].key};
+		if (call(&c) != rows[i].fault)
+			fail_row(i, "%s: %s", rows[i].body, fault_info(c.job.fault)->name);
+		if (i == 0)
+			snprintf(id, sizeof id, "%s", member(&c, "id"));
+		if (i == 1) {
+			struct call next = refreshing(member(&c, "refresh_token"));
+			assert_int_equal(c.status, 201);
+			assert_string_equal(member(&c, "id"), id);
+			assert_int_equal(call(&next), OK);
+		}
+	}
+	assert_int_equal(count("users"), 2);
+	assert_int_equal(live_tokens(), 4);
+	observe("UPDATE users SET created_at = created_at - interval '25 hours'");
+	struct call late = {.handler = session_register, .body = rows[0].body, .key = "one"};
+	assert_int_equal(call(&late), FAULT_EMAIL_TAKEN);
 }
 
 static void logins_by_either_name(void **state)
@@ -564,20 +614,22 @@ static struct call make_registration(void)
 {
 	nobody(NULL);
 	return (struct call){.handler = session_register,
+		.key = "k",
 		.body = "{\"email\":\"" EMAIL "\",\"password\":\"" PASSWORD "\"}"};
 }
 
-/* An account only if it may be there, and then a whole one. */
+/* An account only if it may be there, and then a whole one; the repeat gets it in any case. */
 static void check_registration(const char *what, const struct call *c)
 {
-	struct call again = {.handler = c->handler, .body = c->body};
+	struct call again = {.handler = c->handler, .body = c->body, .key = c->key};
 	const long long made = count("users");
 
 	(void)what;
 	if (c->job.fault != FAULT_UNKNOWN && c->job.fault != OK)
 		assert_int_equal(made, 0);
 	assert_int_equal(live_tokens(), made);
-	assert_int_equal(call(&again), made > 0 ? FAULT_EMAIL_TAKEN : OK);
+	assert_int_equal(call(&again), OK);
+	assert_int_equal(count("users"), 1);
 	assert_int_equal(log_in(&again, PASSWORD), OK);
 }
 
@@ -711,6 +763,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(registration_logs_in, nobody),
+		cmocka_unit_test_setup(a_repeated_registration_gets_new_tokens, nobody),
 		cmocka_unit_test_setup(logins_by_either_name, somebody),
 		cmocka_unit_test_setup(unknown_accounts_take_the_same_work, somebody),
 		cmocka_unit_test_setup(a_raised_cost_is_taken_over, somebody),

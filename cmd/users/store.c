@@ -18,8 +18,8 @@
 static const struct pg_statement users_register = {"users_register", PG_WRITE,
 	"WITH made AS (\n"
 	"	INSERT INTO users (id, email, username, full_name, phone, address, role,\n"
-	"		password_hash, password_cost)\n"
-	"	VALUES ($1, $2, $3, $4, $5, $6::text::json, $7, $8, $9)\n"
+	"		password_hash, password_cost, registration_key, registration_body)\n"
+	"	VALUES ($1, $2, $3, $4, $5, $6::text::json, $7, $8, $9, $12, $13)\n"
 	"	RETURNING id, session_epoch, version, created_at, updated_at),\n"
 	"opened AS (\n"
 	"	INSERT INTO sessions (id, user_id, epoch, expires_at)\n"
@@ -37,6 +37,13 @@ static const struct pg_statement users_find = {"users_find", PG_READ,
 		      "LEFT JOIN users u ON u.deleted_at IS NULL\n"
 		      "	AND (u.email_folded = lower($1) OR u.username_folded = lower($2))"};
 
+static const struct pg_statement users_registered = {"users_registered", PG_WRITE,
+	"SELECT registration_body = $3, password_hash, password_cost, session_epoch, " USER_COLUMNS(
+		"") "\n"
+		    "FROM users\n"
+		    "WHERE email_folded = lower($1) AND registration_key = $2\n"
+		    "	AND created_at > now() - interval '24 hours'"};
+
 static const struct pg_statement users_get = {"users_get", PG_READ,
 	"SELECT " USER_COLUMNS("") " FROM users WHERE id = $1 AND deleted_at IS NULL"};
 
@@ -53,8 +60,9 @@ static const struct pg_statement users_update = {"users_update", PG_WRITE,
 static const struct pg_statement users_delete = {"users_delete", PG_WRITE,
 	"UPDATE users\n"
 	"SET email = NULL, username = NULL, full_name = NULL, phone = NULL, address = NULL,\n"
-	"	password_hash = NULL, password_cost = NULL, version = version + 1,\n"
-	"	updated_at = now(), deleted_at = now()\n"
+	"	password_hash = NULL, password_cost = NULL, registration_key = NULL,\n"
+	"	registration_body = NULL, version = version + 1, updated_at = now(),\n"
+	"	deleted_at = now()\n"
 	"WHERE id = $1 AND ($2::bigint = 0 OR version = $2) AND deleted_at IS NULL"};
 
 static const struct pg_statement users_set_role = {"users_set_role", PG_WRITE,
@@ -177,6 +185,7 @@ static const struct pg_statement keys_add_first = {"keys_add_first", PG_WRITE,
 static const struct pg_statement *const statements[] = {
 	&users_register,
 	&users_find,
+	&users_registered,
 	&users_get,
 	&users_get_password,
 	&users_update,
@@ -225,7 +234,8 @@ static enum fault write_one(struct task *t, const struct pg_statement *statement
 static enum fault exchange(struct task *t, struct pg_tx *tx, void *arg);
 
 enum fault store_register(struct task *t, struct user *user, const struct password *password,
-	const struct uuid *session_id, const struct token_hash *token)
+	const struct uuid *session_id, const struct token_hash *token,
+	const struct registration_proof *proof)
 {
 	struct pg_row row;
 
@@ -234,7 +244,9 @@ enum fault store_register(struct task *t, struct user *user, const struct passwo
 			pg_text(user->full_name), pg_text(user->phone),
 			address_value(&t->scope, &user->address),
 			pg_text(str_from(role_choices[user->role])), pg_text(password->hash),
-			pg_int32(password->cost), pg_uuid(session_id), hash_value(token)),
+			pg_int32(password->cost), pg_uuid(session_id), hash_value(token),
+			proof != NULL ? hash_value(&proof->key) : pg_null(),
+			proof != NULL ? hash_value(&proof->body) : pg_null()),
 		&row));
 	user->version = pg_take_int64(&row);
 	user->created_at = pg_take_time(&row);
@@ -253,6 +265,22 @@ enum fault store_find(struct task *t, struct str email, struct str username, str
 	password->cost = pg_take_int32(&row);
 	*epoch = pg_take_int32(&row);
 	return password->hash.at != NULL ? user_from(&t->scope, &row, user) : OK;
+}
+
+enum fault store_find_registered(struct task *t, struct str email,
+	const struct registration_proof *proof, struct user *user, struct password *password,
+	int32_t *epoch, bool *is_same)
+{
+	struct pg_row row;
+
+	TRY(pg_query_row(t, &users_registered,
+		PG_VALUES(pg_text(email), hash_value(&proof->key), hash_value(&proof->body)),
+		&row));
+	*is_same = pg_take_bool(&row);
+	password->hash = pg_take_text(&row);
+	password->cost = pg_take_int32(&row);
+	*epoch = pg_take_int32(&row);
+	return user_from(&t->scope, &row, user);
 }
 
 enum fault store_get(struct task *t, const struct uuid *id, struct user *user)

@@ -22,10 +22,23 @@ struct password {
 
 /* ---- accounts ---- */
 
-/* Writes the account (version 1) and its first session at once. FAULT_EMAIL_TAKEN,
- * FAULT_USERNAME_TAKEN. Fills in what the database decides. */
+/* Of a registration that may be repeated: HMACs of its Idempotency-Key and of what was sent. */
+struct registration_proof {
+	struct token_hash key;
+	struct token_hash body;
+};
+
+/* Writes the account (version 1) and its first session at once; `proof` may be NULL.
+ * FAULT_EMAIL_TAKEN, FAULT_USERNAME_TAKEN. Fills in what the database decides. */
 enum fault store_register(struct task *t, struct user *user, const struct password *password,
-	const struct uuid *session_id, const struct token_hash *token) MUST_CHECK;
+	const struct uuid *session_id, const struct token_hash *token,
+	const struct registration_proof *proof) MUST_CHECK;
+
+/* The account that a registration with this key made in the last 24 hours, or FAULT_NOT_FOUND.
+ * *is_same: what was sent was the same, too. */
+enum fault store_find_registered(struct task *t, struct str email,
+	const struct registration_proof *proof, struct user *user, struct password *password,
+	int32_t *epoch, bool *is_same) MUST_CHECK;
 
 /* The account of an e-mail address or username in any case. OK too when there is none, with
  * password->hash STR_NONE. *cost_max is the highest cost that any account has, *epoch that of the

@@ -21,13 +21,14 @@ static struct {
 static struct str asked; /* a name, a search */
 static struct user_key after;
 static const struct password *old = &password;
+static const struct registration_proof *proof; /* of the next registration */
 
 /* ---- works ---- */
 
 static enum fault add(struct task *t, struct job *job)
 {
 	(void)job;
-	return store_register(t, &ada, &password, &session_id, &tokens[0]);
+	return store_register(t, &ada, &password, &session_id, &tokens[0], proof);
 }
 
 static enum fault find(struct task *t, struct job *job)

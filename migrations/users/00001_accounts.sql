@@ -1,7 +1,8 @@
 -- +goose Up
 -- Accounts. email_folded and username_folded are what is compared: two spellings of one address are one account. A
 -- deleted account keeps its row, because orders point at it, and nothing of the person. session_epoch goes up when all
--- sessions end: those of an earlier epoch are over, also one that is being opened at that very moment.
+-- sessions end: those of an earlier epoch are over, also one that is being opened at that very moment. registration_key
+-- and _body are HMACs of the Idempotency-Key that the account was made with and of what was sent but the password.
 CREATE TABLE users (
 	id uuid CONSTRAINT users_pkey PRIMARY KEY,
 	email text,
@@ -14,6 +15,8 @@ CREATE TABLE users (
 	role text NOT NULL DEFAULT 'customer',
 	password_hash text,
 	password_cost integer,
+	registration_key bytea,
+	registration_body bytea,
 	session_epoch integer NOT NULL DEFAULT 1,
 	version bigint NOT NULL DEFAULT 1,
 	created_at timestamptz NOT NULL DEFAULT now(),
@@ -24,7 +27,8 @@ CREATE TABLE users (
 	CONSTRAINT users_role_check CHECK (role IN ('customer', 'seller', 'support', 'admin')),
 	CONSTRAINT users_deleted_check CHECK (CASE WHEN deleted_at IS NULL
 		THEN email IS NOT NULL AND password_hash IS NOT NULL AND password_cost IS NOT NULL
-		ELSE num_nonnulls(email, username, full_name, phone, address, password_hash, password_cost) = 0 END)
+		ELSE num_nonnulls(email, username, full_name, phone, address, password_hash, password_cost, registration_key,
+			registration_body) = 0 END)
 );
 CREATE INDEX users_newest ON users (created_at DESC, id DESC) WHERE deleted_at IS NULL;
 -- The highest cost in use decides how long each login takes.

@@ -8,7 +8,6 @@
 #include "http/problem.h"
 #include "http/reply.h"
 
-static enum fault check_key(struct scope *s, struct str key);
 static enum fault run_claimed(struct task *t, const struct request *request, struct reply *reply,
 	keyed_fn *work, void *arg, struct pg_tx **tx, bool *ran);
 static enum fault replay(
@@ -99,7 +98,7 @@ enum fault keyed_run(struct task *t, const struct request *request, struct reply
 		return fault;
 	}
 	*ran = false;
-	TRY(check_key(s, key));
+	TRY(keyed_check(s, key));
 	TRY(pg_begin(t, &tx));
 	TRY(pg_tx_query(t, tx, &keyed_lock, (const struct pg_value[]){KEY(s, request)}, 3, &rows));
 	row = pg_row(&rows, 0);
@@ -177,7 +176,7 @@ static enum fault refuse(
 }
 
 /* As RFC 8941 strings are sent and as they are, without quotes, alike. */
-static enum fault check_key(struct scope *s, struct str key)
+enum fault keyed_check(struct scope *s, struct str key)
 {
 	bool fine = key.len > 0 && key.len <= KEY_CHARS_MAX;
 

@@ -26,5 +26,9 @@ typedef enum fault keyed_fn(struct task *t, struct pg_tx *tx, const struct reque
 enum fault keyed_run(struct task *t, const struct request *request, struct reply *reply,
 	keyed_fn *work, void *arg, bool *ran) MUST_CHECK;
 
+/* Whether an Idempotency-Key is of 1 to KEY_CHARS_MAX visible ASCII characters: for operations that
+ * look after their repeats themselves. */
+enum fault keyed_check(struct scope *s, struct str key) MUST_CHECK;
+
 /* A job: forgets keys that are older than that. */
 enum fault keyed_sweep(struct task *t);

@@ -33,6 +33,19 @@ def test_register_log_in_and_read(client):
     assert me.get("/api/v1/users/me", headers={"If-None-Match": answer.headers["etag"]}).status_code == 304
 
 
+def test_registration_may_be_repeated_with_its_key(gateway):
+    body = {"email": f"{uuid.uuid4().hex}@example.com", "password": PASSWORD, "full_name": "Ada"}
+    key = {"Idempotency-Key": uuid.uuid4().hex}
+    first = gateway.post("/api/v1/auth/register", json=body, headers=key)
+    again = gateway.post("/api/v1/auth/register", json=body, headers=key)
+    assert first.status_code == again.status_code == 201
+    assert first.json()["user"] == again.json()["user"] and first.headers["location"] == again.headers["location"]
+    assert first.json()["refresh_token"] != again.json()["refresh_token"]
+    other = gateway.post("/api/v1/auth/register", json={**body, "full_name": "Eve"}, headers=key)
+    assert_problem(other, 422, "idempotency_key_reused")
+    assert_problem(gateway.post("/api/v1/auth/register", json=body), 409, "email_taken")
+
+
 def test_wrong_password_and_unknown_account_look_alike(gateway, someone):
     wrong = gateway.post("/api/v1/auth/login", json={"email": someone.user["email"], "password": "wrong password"})
     unknown = gateway.post("/api/v1/auth/login", json={"email": "nobody@example.com", "password": "wrong password"})
