@@ -51,7 +51,7 @@ struct str cursor_write(struct scope *s, const struct cursor *cursor)
 	at = put_uint64(at, (uint64_t)cursor->number);
 	memcpy(at, cursor->id.bytes, sizeof cursor->id.bytes);
 	at += sizeof cursor->id.bytes;
-	if (text_bytes > 0)
+	if (cursor->text.at != NULL)
 		memcpy(at, cursor->text.at, text_bytes);
 	at += text_bytes;
 	sign(str_of(bytes, (size_t)(at - bytes)), at);

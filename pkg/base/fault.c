@@ -23,7 +23,7 @@ const struct fault_info *fault_info(enum fault fault)
 	return &table[fault];
 }
 
-enum fault fail(struct scope *s, enum fault fault, const char *format, ...)
+enum fault(fail)(struct scope *s, enum fault fault, const char *format, ...)
 {
 	va_list args;
 
@@ -36,7 +36,7 @@ enum fault fail(struct scope *s, enum fault fault, const char *format, ...)
 	return fault;
 }
 
-enum fault fail_field(struct scope *s, struct str field, const char *code, const char *format, ...)
+enum fault(fail_field)(struct scope *s, struct str field, const char *code, const char *format, ...)
 {
 	struct field_error *error;
 	va_list args;

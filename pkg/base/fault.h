@@ -59,5 +59,11 @@ enum { FIELD_ERRORS_MAX = 64 };
 enum fault fail_field(struct scope *s, struct str field, const char *code, const char *format, ...)
 	PRINTF_LIKE(4, 5);
 
+/* Analysers look into one file at a time and would follow paths on which fail() returns OK. */
+#ifdef __clang_analyzer__
+#define fail(s, fault_, ...) ((void)fail(s, fault_, __VA_ARGS__), (fault_))
+#define fail_field(...) ((void)fail_field(__VA_ARGS__), FAULT_INVALID)
+#endif
+
 /* Forgets what fail() recorded: the fault was dealt with. */
 void scope_forgive(struct scope *s);

@@ -71,8 +71,7 @@ void linger_sweep(struct server_worker *w, int64_t now_us)
 
 void linger_end(struct server_worker *w)
 {
-	while (w->lingering != NULL)
-		end(w->lingering);
+	linger_sweep(w, INT64_MAX);
 }
 
 static void end(struct lingering *l)
