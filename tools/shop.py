@@ -61,9 +61,10 @@ class Shop:
         self.processes = {}
 
     @classmethod
-    def on_free_ports(cls, folder, build, environment=None):
-        """For tests: nothing is shared with a shop that runs already, nothing survives a power cut."""
-        shop = cls(folder, build, durable=False, environment=environment)
+    def on_free_ports(cls, folder, build, environment=None, durable=False):
+        """For tests and benchmarks: nothing is shared with a shop that runs already; unless it is to be durable,
+        nothing survives a power cut."""
+        shop = cls(folder, build, durable=durable, environment=environment)
         for ports in (shop.ports, shop.admin_ports, shop.tls_ports):
             ports.update({program: servers.free_port() for program in PROGRAMS})
         return shop

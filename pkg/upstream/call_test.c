@@ -296,7 +296,7 @@ static void serve_without_listening(struct raw_connection *c)
 
 	if (read(c->fd, &byte, 1) == 1)
 		raw_write(c, STR(GOOD));
-	(void)read(gate[0], &byte, 1);
+	CHECK(read(gate[0], &byte, 1) >= 0);
 }
 
 /* An answer before the request was sent to its end: the rest of it would be taken for the next
