@@ -89,7 +89,8 @@ const productsNewest = `SELECT ` + productColumns + `FROM (
 		SELECT * FROM products
 		WHERE status = 'active' AND (created_at, id) < ($3::timestamptz, $4::uuid)
 		ORDER BY created_at DESC, id DESC LIMIT $1::bigint OFFSET $2::bigint) p
-	JOIN stock s ON s.product_id = p.id
+	CROSS JOIN LATERAL (
+		SELECT available, version FROM stock WHERE product_id = p.id LIMIT 1) s
 	ORDER BY p.created_at DESC, p.id DESC`
 
 const filters = `p.status = 'active'
