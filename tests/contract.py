@@ -36,6 +36,11 @@ class Contract:
             node = self.resolver.resolve(node["$ref"])[1]
         return node
 
+    def body(self, method, template):
+        """The schema of the JSON that this operation takes; Swagger UI offers the first of its examples."""
+        body = self.resolved(self.operations[(method, template)]["requestBody"])
+        return self.resolved(body["content"]["application/json"]["schema"])
+
     def check(self, response):
         """Fails when the answer is not one that the document describes for this operation."""
         request = response.request
