@@ -73,3 +73,9 @@ function(bodega_program name)
 		bodega_test(${name}_${test} SOURCES ${test}.c LIBRARIES cmd_${name})
 	endforeach()
 endfunction()
+
+# A test that runs a program's migrations in a schema of its own (migrate/testing.h).
+function(bodega_uses_migrations test)
+	target_link_libraries(${test} PRIVATE pkg_migrate)
+	target_compile_definitions(${test} PRIVATE MIGRATIONS="${CMAKE_SOURCE_DIR}/migrations")
+endfunction()

@@ -533,7 +533,7 @@ static int teardown(void **state)
 {
 	(void)state;
 	stop_products();
-	orders_world_end();
+	migrated_world_end();
 	return 0;
 }
 

@@ -542,7 +542,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	(void)state;
-	orders_world_end();
+	migrated_world_end();
 	return 0;
 }
 

@@ -649,7 +649,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	(void)state;
-	users_world_end();
+	migrated_world_end();
 	return 0;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The rules of the fiber layer (docs: STYLE.md), each with the test that fails without it. What
+ * The rules of the fiber layer (docs/design.md), each with the test that fails without it. What
  * runs inside a fiber records into its own struct; the asserts run on the test's own stack. */
 #include "base/testing.h"
 
