@@ -89,16 +89,18 @@ struct touched {
 };
 
 /* What the functions of migrations/products/00003_reservations.sql answer. */
+enum reservation_outcome {
+	RESERVATION_OK,
+	RESERVATION_SHORT,
+	RESERVATION_RELEASED,
+	RESERVATION_STALE,
+	RESERVATION_DIFFERS,
+	RESERVATION_SETTLED,
+	RESERVATION_MISSING
+};
+
 struct reservation_answer {
-	enum {
-		RESERVATION_OK,
-		RESERVATION_SHORT,
-		RESERVATION_RELEASED,
-		RESERVATION_STALE,
-		RESERVATION_DIFFERS,
-		RESERVATION_SETTLED,
-		RESERVATION_MISSING
-	} outcome;
+	enum reservation_outcome outcome;
 	struct reservation reservation;
 	struct items shortages; /* struct shortage; available < 0: no such product */
 	struct items touched; /* struct touched */

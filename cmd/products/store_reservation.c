@@ -136,11 +136,11 @@ static enum fault ask(struct task *t, const struct pg_statement *statement,
 	return OK;
 }
 
-static int outcome_of(struct str text)
+static enum reservation_outcome outcome_of(struct str text)
 {
 	static const struct {
 		struct str text;
-		int outcome;
+		enum reservation_outcome outcome;
 	} outcomes[] = {
 		{{"ok", 2}, RESERVATION_OK},
 		{{"short", 5}, RESERVATION_SHORT},

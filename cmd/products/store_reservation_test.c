@@ -8,10 +8,12 @@ enum { HOUR_US = 3600 * 1000000LL, LINES = 3 };
 
 static struct uuid products[8];
 
+enum operation { RESERVE, COMMIT = 10, RELEASE, RETURN, EXPIRE, GET };
+
 /* One call: a reserve of these lines, or one of the other operations. */
 struct reserve_job {
 	struct job job;
-	enum { RESERVE, COMMIT = 10, RELEASE, RETURN, EXPIRE, GET } operation;
+	enum operation operation;
 	struct uuid order_id;
 	int32_t revision;
 	int64_t ttl_us;
@@ -53,7 +55,7 @@ static enum fault call(struct task *t, struct job *job)
 		TRY(store_reservation_step(t, (enum reservation_step)(j->operation - COMMIT),
 			&j->order_id, STR("user:test"), &answer));
 	}
-	j->outcome = answer.outcome;
+	j->outcome = (int)answer.outcome;
 	snprintf(j->state, sizeof j->state, "%.*s", STR_ARG(answer.reservation.state));
 	line = answer.reservation.lines.at;
 	j->total = 0;
@@ -89,7 +91,7 @@ static int outcome(struct reserve_job j)
 	return j.outcome;
 }
 
-static int operate(int operation, struct uuid order)
+static int operate(enum operation operation, struct uuid order)
 {
 	struct reserve_job j = {.job.work = call, .operation = operation, .order_id = order};
 
@@ -348,7 +350,7 @@ static void any_order_of_anything(void **state)
 	for (size_t i = 0; i < COUNT(orders); i++)
 		orders[i] = uuid_new();
 	for (size_t i = 0; i < COUNT(jobs); i++) {
-		static const int operations[] = {
+		static const enum operation operations[] = {
 			RESERVE, RESERVE, RESERVE, COMMIT, RELEASE, RETURN, EXPIRE};
 
 		jobs[i] = RESERVATION(orders[random_below(COUNT(orders))], of(random_below(8), 1),
