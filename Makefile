@@ -53,10 +53,13 @@ asan test-asan: ## units and whole system under AddressSanitizer and UndefinedBe
 lint: ## formatting, static analysis, shell scripts, the packages' order
 	@tools/lint
 
-coverage: ## line coverage of pkg/ by the unit tests
+coverage: ## line coverage of pkg/ by the unit tests (at least 85 %)
+	@tools/deps build run test
 	@$(MAKE) --no-print-directory build PRESET=coverage
 	@tools/with-servers ctest --test-dir build/coverage --output-on-failure -j2
-	@gcovr --root . --filter 'pkg/' --exclude '.*_test\.c' --exclude '.*_bench\.c' build/coverage --print-summary
+	@.venv/bin/gcovr --root . --filter 'pkg/' --exclude '.*(_test|_bench|test_server|bench_server)\.c|.*testing\.h' \
+		--merge-mode-functions=separate --gcov-ignore-parse-errors=suspicious_hits.warn \
+		--print-summary --fail-under-line 85 build/coverage
 
 fuzz: ## each fuzzer for FUZZ_SECONDS=60
 	@$(MAKE) --no-print-directory build PRESET=fuzz
