@@ -144,16 +144,18 @@ static inline void serve_silence(struct raw_connection *c)
 		raw_wait_closed(c);
 }
 
-static inline void serve_drip(struct raw_connection *c)
+static inline void drip(struct raw_connection *c, struct str text)
 {
-	struct str text = str_from(c->server->arg);
-
-	if (!raw_read(c))
-		return;
 	for (size_t i = 0; i < text.len; i++) {
 		raw_write(c, str_of(text.at + i, 1));
 		usleep(100); /* so that most bytes arrive alone; nothing depends on it */
 	}
+}
+
+static inline void serve_drip(struct raw_connection *c)
+{
+	if (raw_read(c))
+		drip(c, str_from(c->server->arg));
 }
 
 #define GOOD "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
