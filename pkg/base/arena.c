@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Bump allocation in chunks that double from 4 KiB to 64 KiB; what does not fit a chunk of the
+ * Bump allocation in chunks that double from 2 KiB to 64 KiB; what does not fit a chunk of the
  * next size gets one of its own. An arena's own struct is the first thing in its first chunk, so a
  * task's arena is one chunk as a rule, taken from the thread's spare ones and given back to them.
  * Spare chunks and unused tails are poisoned under AddressSanitizer. */
@@ -30,8 +30,8 @@ enum { BYTES_ALIGN = 1, GAP = 0 };
 #endif
 
 enum {
-	CHUNK_MIN = 4 << 10,
-	CHUNK_CLASSES = 5, /* 4, 8, 16, 32, 64 KiB */
+	CHUNK_MIN = 2 << 10,
+	CHUNK_CLASSES = 6, /* 2, 4, 8, 16, 32, 64 KiB */
 	CHUNK_OWN = CHUNK_CLASSES, /* the class of a chunk made for one allocation */
 	SPARE_BYTES_MAX = 2 << 20, /* of a thread */
 	ALIGN = 16,

@@ -118,9 +118,9 @@ static void size_counts_what_the_system_gave(void **state)
 	struct arena *a = arena_new();
 
 	(void)state;
-	assert_int_equal(arena_size(a), 4096);
+	assert_int_equal(arena_size(a), 2048);
 	arena_alloc(a, 100000);
-	assert_in_range(arena_size(a), 104096, 104096 + 256);
+	assert_in_range(arena_size(a), 102048, 102048 + 256);
 	arena_unref(a);
 }
 

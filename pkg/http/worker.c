@@ -47,6 +47,8 @@ struct server_worker *server_worker_new(struct server *s, struct loop *l, struct
 	list_init(&w->spare);
 	w->sweep.fire = on_sweep;
 	w->resume.fire = on_resume;
+	/* libh2o's own choice is twice that, and would be half of what a busy connection costs */
+	h2o_socket_buffer_prototype._initial_buf.capacity = H2O_SOCKET_INITIAL_INPUT_BUFFER_SIZE;
 	h2o_context_init(&w->h2o, loop_h2o(l), &s->h2o);
 	if (!listen_all(w, error)) {
 		server_worker_free(w);

@@ -278,9 +278,7 @@ static enum fault connect_finish(struct task *t, struct upstream_connection *c)
 void upstream_connection_send(struct upstream_connection *c, struct str head, struct str body)
 {
 	c->in_cap = UPSTREAM_HEAD_BYTES_MAX;
-	c->in_len = 0;
-	c->in = malloc(c->in_cap);
-	CHECK(c->in != NULL);
+	c->in_len = 0; /* c->in is made when there is something to read */
 	c->unsent[0] = (struct iovec){(void *)head.at, head.len};
 	c->unsent[1] = (struct iovec){(void *)body.at, body.len};
 	send_some(c);
@@ -413,6 +411,9 @@ static void on_readable(void *owner)
 		loop_watch_read(c->watch, false);
 		return;
 	}
+	if (c->in == NULL)
+		c->in = malloc(c->in_cap);
+	CHECK(c->in != NULL);
 	const ssize_t n = read(c->fd, c->in + before, c->in_cap - before);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;

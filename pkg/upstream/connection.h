@@ -71,7 +71,7 @@ struct upstream_connection {
 	bool written; /* at least one byte of the request has left */
 	bool answered; /* at least one byte of the answer has come */
 	struct iovec unsent[2]; /* of the request; borrowed from the task */
-	char *in; /* what the peer sent, NULL while idle */
+	char *in; /* what the peer sent, NULL until it has */
 	size_t in_len;
 	size_t in_cap;
 	struct wait *waiting; /* the call that waits for input or the connect */

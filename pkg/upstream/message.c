@@ -104,7 +104,8 @@ enum upstream_read upstream_head_read(struct scope *s, struct str bytes, size_t 
 	bool of_head_request, struct upstream_head *head, struct upstream_reply *reply,
 	const char **why)
 {
-	struct phr_header headers[UPSTREAM_REPLY_HEADERS_MAX];
+	/* not on the stack, where they would be a page more for every call that waits */
+	static _Thread_local struct phr_header headers[UPSTREAM_REPLY_HEADERS_MAX];
 	size_t count = UPSTREAM_REPLY_HEADERS_MAX, message_len;
 	const char *message;
 	int minor, status;
