@@ -236,24 +236,30 @@ static void add_raw(struct line *line, struct str s)
 }
 
 /* Keys are few and come again and again; looking them through each time would cost more than the
- * rest of the line. */
+ * rest of the line. What finds no place is looked through. */
 static bool names_secret(const char *key)
 {
+	enum { SLOTS = 64, PROBES = 4, KEY_BYTES = 24 };
 	static _Thread_local struct {
-		char key[24];
+		char key[KEY_BYTES];
 		bool secret;
-	} seen[64];
-	const size_t len = strlen(key);
-	const size_t slot =
-		(len * 7 + (unsigned char)key[0] * 5 + (unsigned char)key[len / 2]) % 64;
+	} seen[SLOTS];
+	uint32_t hash = 2166136261; /* FNV-1a */
+	size_t len;
 
-	if (len == 0 || len >= sizeof seen->key)
-		return has_secret_word(key);
-	if (strcmp(seen[slot].key, key) != 0) {
-		memcpy(seen[slot].key, key, len + 1);
-		seen[slot].secret = has_secret_word(key);
+	for (len = 0; key[len] != '\0'; len++)
+		hash = (hash ^ (unsigned char)key[len]) * 16777619;
+	for (size_t i = 0; i < PROBES && len > 0 && len < KEY_BYTES; i++) {
+		const size_t slot = (hash + i) % SLOTS;
+
+		if (seen[slot].key[0] == '\0') {
+			memcpy(seen[slot].key, key, len + 1);
+			seen[slot].secret = has_secret_word(key);
+		}
+		if (strcmp(seen[slot].key, key) == 0)
+			return seen[slot].secret;
 	}
-	return seen[slot].secret;
+	return has_secret_word(key);
 }
 
 static bool has_secret_word(const char *key)

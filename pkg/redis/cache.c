@@ -7,6 +7,7 @@
 
 #include <stdlib.h>
 
+#include "base/buf.h"
 #include "base/check.h"
 #include "base/random.h"
 #include "redis/tombstone.h"
@@ -52,8 +53,9 @@ struct passenger {
 static struct flight *find_flight(const struct cache *c, struct str key);
 static struct flight *new_flight(struct cache *c, struct str key);
 static enum fault board(struct task *t, struct flight *f, struct str *value, bool *pilot);
-static enum fault fly(struct task *t, struct cache *c, struct str key, cache_load_fn *load,
-	void *arg, struct str *value);
+static struct str full_key(struct scope *s, const struct cache *c, struct str key);
+static enum fault fly(struct task *t, struct cache *c, struct str key, struct str full,
+	cache_load_fn *load, void *arg, struct str *value);
 static bool read_entry(
 	struct task *t, struct cache *c, struct str key, enum fault *fault, struct str *value);
 static void write_entry(
@@ -98,7 +100,7 @@ void cache_free(struct cache *c)
 enum fault cache_get(struct task *t, struct cache *c, struct str key, cache_load_fn *load,
 	void *arg, struct str *value)
 {
-	const struct str full = scope_format(&t->scope, "%s%.*s", c->prefix, STR_ARG(key));
+	const struct str full = full_key(&t->scope, c, key);
 	struct flight *f = find_flight(c, full);
 
 	if (f != NULL) {
@@ -111,9 +113,18 @@ enum fault cache_get(struct task *t, struct cache *c, struct str key, cache_load
 	} else {
 		f = new_flight(c, full);
 	}
-	const enum fault fault = fly(t, c, key, load, arg, value);
+	const enum fault fault = fly(t, c, key, full, load, arg, value);
 	land(f, &t->scope, fault, *value);
 	return fault;
+}
+
+static struct str full_key(struct scope *s, const struct cache *c, struct str key)
+{
+	struct buf b = buf_new(s->arena);
+
+	buf_add(&b, str_from(c->prefix));
+	buf_add(&b, key);
+	return buf_str(&b);
 }
 
 void cache_invalidate(struct cache *c, struct str key, int64_t version)
@@ -121,7 +132,7 @@ void cache_invalidate(struct cache *c, struct str key, int64_t version)
 	struct scope s;
 
 	scope_begin(&s);
-	const struct str full = scope_format(&s, "%s%.*s", c->prefix, STR_ARG(key));
+	const struct str full = full_key(&s, c, key);
 	struct flight *f = find_flight(c, full);
 	if (f != NULL)
 		list_remove(&f->link); /* it may be reading the old row */
@@ -200,10 +211,9 @@ static void land(struct flight *f, const struct scope *s, enum fault fault, stru
 
 /* ---- Redis, then the database ---- */
 
-static enum fault fly(struct task *t, struct cache *c, struct str key, cache_load_fn *load,
-	void *arg, struct str *value)
+static enum fault fly(struct task *t, struct cache *c, struct str key, struct str full,
+	cache_load_fn *load, void *arg, struct str *value)
 {
-	const struct str full = scope_format(&t->scope, "%s%.*s", c->prefix, STR_ARG(key));
 	int64_t version = 0;
 	enum fault fault;
 
