@@ -171,8 +171,10 @@ static enum fault converse(struct task *t, struct call *call)
 	const int64_t left_ms = task_left_us(t) / 1000;
 	const int64_t theirs_ms = left_ms > 2 * HOP_MS ? left_ms - HOP_MS : left_ms / 2;
 
-	upstream_header(call->request, STR("bodega-deadline-ms"),
-		scope_format(&t->scope, "%lld", (long long)theirs_ms));
+	struct buf deadline = buf_new(t->scope.arena);
+
+	buf_int64(&deadline, theirs_ms); /* printf would take another page of the stack */
+	upstream_header(call->request, STR("bodega-deadline-ms"), buf_str(&deadline));
 	if (config->sign != NULL)
 		config->sign(t, config, call->request);
 	const struct str host = a->at.any.sa_family == AF_UNIX ? STR("localhost") : a->text;
