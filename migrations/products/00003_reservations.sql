@@ -4,8 +4,8 @@
 -- of its statements sees what was committed while the one before it waited for a lock. All of them lock the reservation
 -- first and then the stock in the order of the product's id.
 --
--- Plans are kept (planned at each call, the statements took three times as long), and go by keys even when they were made
--- while the tables were empty.
+-- Plans are kept: planned at each call, the statements took three times as long. Those made before the tables were first
+-- analysed may still merge-join all of the stock (docs/benchmarks.md).
 
 -- revision 0 is a tombstone: released before it was made, so that a late create finds it. expired: released by the
 -- sweep, not by orders; a commit may then take the stock once more.
