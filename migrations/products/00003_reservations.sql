@@ -4,8 +4,9 @@
 -- of its statements sees what was committed while the one before it waited for a lock. All of them lock the reservation
 -- first and then the stock in the order of the product's id.
 --
--- Plans are kept: planned at each call, the statements took three times as long. Those made before the tables were first
--- analysed may still merge-join all of the stock (docs/benchmarks.md).
+-- Plans are kept (planned at each call, the statements took three times as long), and go from key to key whatever is
+-- known of the tables when they are made: before the first ANALYZE an order is thought to have a hundred lines, and
+-- joining those with all of the stock took eight times as long.
 
 -- revision 0 is a tombstone: released before it was made, so that a late create finds it. expired: released by the
 -- sweep, not by orders; a commit may then take the stock once more.
@@ -72,7 +73,8 @@ $$;
 -- Moves the units of all its lines for one reason, and books them.
 -- +goose StatementBegin
 CREATE FUNCTION reservation_move(for_order uuid, for_reason text, by_actor text) RETURNS void
-LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
+LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 BEGIN
 	PERFORM FROM stock
 	WHERE product_id IN (SELECT product_id FROM reservation_lines WHERE order_id = for_order)
@@ -99,7 +101,8 @@ $$;
 -- +goose StatementBegin
 CREATE FUNCTION reserve(for_order uuid, as_revision integer, products_wanted uuid[], quantities_wanted integer[],
 	ttl_ms bigint, by_actor text) RETURNS SETOF reservation_answer
-LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
+LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE
 	until timestamptz := now() + ttl_ms * interval '1 millisecond';
 	is_new boolean;
@@ -140,11 +143,13 @@ BEGIN
 
 	RETURN QUERY
 	WITH lines AS MATERIALIZED (
-		SELECT product_id, coalesce(w.quantity, 0) AS quantity, coalesce(w.quantity, 0) - coalesce(o.quantity, 0) AS more,
+		SELECT product_id, w.quantity, w.quantity - coalesce(o.quantity, 0) AS more,
 			coalesce(o.name, p.name) AS name, coalesce(o.price_minor, p.price_minor) AS price_minor,
 			coalesce(o.currency, p.currency) AS currency, p.seller_id, s.available, p.version + s.version AS version
-		FROM unnest(products_wanted, quantities_wanted) AS w (product_id, quantity)
-		FULL JOIN (SELECT * FROM reservation_lines WHERE order_id = for_order) o USING (product_id)
+		FROM (
+			SELECT * FROM unnest(products_wanted, quantities_wanted)
+			UNION ALL SELECT unnest(dropped_products), 0) AS w (product_id, quantity)
+		LEFT JOIN (SELECT * FROM reservation_lines WHERE order_id = for_order) o USING (product_id)
 		LEFT JOIN stock s USING (product_id)
 		LEFT JOIN products p ON p.id = product_id AND (p.status = 'active' OR o.order_id IS NOT NULL)),
 	short AS MATERIALIZED (
@@ -195,7 +200,8 @@ $$;
 -- Sells what is held. One that expired takes its units again if they are still there.
 -- +goose StatementBegin
 CREATE FUNCTION reservation_commit(for_order uuid, by_actor text) RETURNS SETOF reservation_answer
-LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
+LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE
 	r reservations;
 BEGIN
@@ -237,7 +243,8 @@ $$;
 -- Gives back what is held. Of an order that is not known it leaves a tombstone.
 -- +goose StatementBegin
 CREATE FUNCTION reservation_release(for_order uuid, by_actor text) RETURNS SETOF reservation_answer
-LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
+LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE
 	r reservations;
 BEGIN
@@ -263,7 +270,8 @@ $$;
 -- Puts sold units back into the stock.
 -- +goose StatementBegin
 CREATE FUNCTION reservation_return(for_order uuid, by_actor text) RETURNS SETOF reservation_answer
-LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
+LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE
 	r reservations;
 BEGIN
@@ -281,7 +289,8 @@ $$;
 -- Releases a reservation whose time is over, unless somebody is busy with it; no row when there was nothing to do.
 -- +goose StatementBegin
 CREATE FUNCTION reservation_expire(for_order uuid) RETURNS SETOF reservation_answer
-LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
+LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 BEGIN
 	PERFORM FROM reservations
 	WHERE order_id = for_order AND state = 'held' AND expires_at <= now()
