@@ -4,6 +4,7 @@
  * guarded by the claim's token: whoever lost the claim changes nothing and acts no further. */
 #include "saga.h"
 
+#include "base/crash.h"
 #include "base/random.h"
 #include "log/log.h"
 #include "metrics/metrics.h"
@@ -34,8 +35,10 @@ enum fault saga_place(struct task *t, struct order *order, struct str actor)
 	bool refused = false;
 
 	TRY(store_begin(t, order, actor, &claim)); /* from here on the recovery can undo it */
+	CRASH_POINT("orders.after_begin");
 
 	const enum fault reserved = reserve(t, order, &refused);
+	CRASH_POINT("orders.after_reserve");
 	if (reserved == OK)
 		return place(t, &claim, order);
 	undo(t, &claim, refused);
@@ -46,6 +49,7 @@ enum fault saga_settle(struct task *t, const struct claim *claim)
 {
 	task_shield(t);
 	const enum fault fault = go_on(t, claim);
+	CRASH_POINT("orders.after_step");
 	if (fault != OK)
 		leave_to_recovery(t, claim);
 	task_unshield(t);
@@ -95,6 +99,7 @@ static enum fault place(struct task *t, const struct claim *claim, struct order 
 {
 	task_shield(t);
 	enum fault fault = store_place(t, claim, order);
+	CRASH_POINT("orders.after_place");
 	if (fault == FAULT_UNKNOWN || fault == FAULT_ORDER_BUSY)
 		fault = find_out(t, claim, order, fault);
 	else if (fault != OK)
@@ -127,8 +132,16 @@ static enum fault find_out(
 /* Gives back what may be held, then forgets the intent; what fails here the recovery does. */
 static void undo(struct task *t, const struct claim *claim, bool refused)
 {
+	enum fault fault = OK;
+
 	task_shield(t);
-	if ((!refused && stock_release(t, &claim->order_id) != OK) || store_abandon(t, claim) != OK)
+	if (!refused)
+		fault = stock_release(t, &claim->order_id);
+	CRASH_POINT("orders.after_undo");
+	if (fault == OK)
+		fault = store_abandon(t, claim);
+	CRASH_POINT("orders.after_abandon");
+	if (fault != OK)
 		leave_to_recovery(t, claim);
 	task_unshield(t);
 }
@@ -140,10 +153,12 @@ static enum fault go_on(struct task *t, const struct claim *claim)
 	switch (claim->step) {
 	case STEP_RESERVING:
 		TRY(stock_release(t, &claim->order_id));
+		CRASH_POINT("orders.after_release_of_intent");
 		return store_abandon(t, claim);
 	case STEP_CANCELLING:
 		TRY(status_is_unpaid(claim->status) ? stock_release(t, &claim->order_id)
 						    : stock_return(t, &claim->order_id));
+		CRASH_POINT("orders.after_give_back");
 		return store_finish(t, claim);
 	case STEP_COMMITTING:
 		return commit(t, claim);
@@ -156,6 +171,7 @@ static enum fault go_on(struct task *t, const struct claim *claim)
 static enum fault commit(struct task *t, const struct claim *claim)
 {
 	const enum fault fault = stock_commit(t, &claim->order_id);
+	CRASH_POINT("orders.after_commit");
 
 	if (fault == OK)
 		return store_finish(t, claim);
@@ -190,6 +206,7 @@ static enum fault drain(
 			return OK;
 		}
 		TRY(fault);
+		CRASH_POINT("orders.after_take_over");
 		fault = saga_settle(t, &claim);
 		note(job, &claim, fault);
 		if (fault != FAULT_ORDER_BUSY && fault_info(fault)->retry)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What becomes of an order that was placed: changes of its status by people. Each reads the order,
  * decides by the table of transitions, and then changes exactly the version that it has read. */
+#include "base/crash.h"
 #include "handlers.h"
 #include "saga.h"
 
@@ -64,6 +65,7 @@ enum fault order_pay(struct task *t, const struct request *request, struct reply
 	TRY(find_transition(s, &order, STATUS_PAID, &transition));
 
 	TRY(store_take_payment(t, &order, request->caller.actor, &payment, &claim));
+	CRASH_POINT("orders.after_take_payment");
 	TRY(saga_settle(t, &claim));
 	return reply_reread(t, &order, reply);
 }
@@ -79,6 +81,7 @@ enum fault change_status(struct task *t, const struct order *order, const struct
 			t, order, change->to, change->actor, change->note, change->tracking_number);
 
 	TRY(store_take(t, order, transition, change->actor, change->note, &claim));
+	CRASH_POINT("orders.after_take");
 	return saga_settle(t, &claim);
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The command line: questions about the program, answered without configuration. */
+#include "base/crash.h"
 #include "service/internal.h"
 
 #include <stdio.h>
@@ -9,6 +10,7 @@
 static void print_help(const struct service *service);
 static void print_routes(const struct service *service);
 static void print_who(unsigned who);
+static void print_line(const char *text);
 
 int arguments_answer(int argc, char **argv, const struct service *service)
 {
@@ -28,8 +30,12 @@ int arguments_answer(int argc, char **argv, const struct service *service)
 		print_routes(service);
 		return EXIT_SUCCESS;
 	}
+	if (str_eq(asked, STR("--crash-points"))) {
+		crash_points_list(print_line);
+		return EXIT_SUCCESS;
+	}
 	fprintf(stderr,
-		"usage: %s [--help | --version | --routes]\n"
+		"usage: %s [--help | --version | --routes | --crash-points]\n"
 		"Everything else is configured by the environment; --help lists it.\n",
 		service->name);
 	return EX_USAGE;
@@ -39,7 +45,7 @@ static void print_help(const struct service *service)
 {
 	struct scope s;
 
-	printf("usage: %s [--help | --version | --routes]\n\n%s\n\n"
+	printf("usage: %s [--help | --version | --routes | --crash-points]\n\n%s\n\n"
 	       "Configuration, from the environment (NAME_FILE names a file with the value):\n\n",
 		service->name, service->summary);
 	scope_begin(&s);
@@ -79,4 +85,9 @@ static void print_who(unsigned who)
 		printf("%s%s", comma, names[i].name);
 		comma = ",";
 	}
+}
+
+static void print_line(const char *text)
+{
+	puts(text);
 }

@@ -71,8 +71,8 @@ struct service {
 };
 
 /* Runs until SIGTERM or SIGINT and has drained: exit 0. 78: wrong configuration, all of it named;
- * 1: it could not start (port taken). --help, --version and --routes are answered, other arguments
- * are refused with 64. */
+ * 1: it could not start (port taken). --help, --version, --routes and --crash-points (base/crash.h)
+ * are answered, other arguments are refused with 64. */
 int service_main(int argc, char **argv, const struct service *service);
 
 /* The calling thread's client of a peer; by name, of service.peers. */

@@ -7,6 +7,7 @@
 #include "auth/crypto.h"
 #include "auth/cursor.h"
 #include "base/check.h"
+#include "base/crash.h"
 #include "service/cpu.h"
 
 #include <ctype.h>
@@ -84,12 +85,13 @@ static struct str address_of(struct scope *s, struct str url);
 enum fault settings_load(struct scope *s, const struct service *service, struct settings *settings)
 {
 	struct fields fields = {0};
-	enum fault fault, own;
+	enum fault fault, own, armed;
 
 	*settings = (struct settings){0};
 	gather(s, service, settings, &fields);
 	fault = config_load(s, fields.at, fields.count, settings);
 	own = config_load(s, service->config, service->config_count, service->config_struct);
+	armed = crash_points_arm(s);
 	if (fault == OK) {
 		check_tls(s, settings);
 		check_currency(s, settings);
@@ -101,7 +103,7 @@ enum fault settings_load(struct scope *s, const struct service *service, struct 
 	}
 	if (settings->workers == 0)
 		settings->workers = cpu_workers();
-	return fault == OK && own == OK && s->error_count == 0 ? OK : FAULT_INVALID;
+	return fault == OK && own == OK && armed == OK && s->error_count == 0 ? OK : FAULT_INVALID;
 }
 
 void settings_help(struct scope *s, const struct service *service, FILE *out)
