@@ -2,6 +2,7 @@
 """bodegactl migrate against a real PostgreSQL, beside the real goose: the same files, the same table, either program
 goes on where the other stopped."""
 
+import glob
 import json
 import os
 import re
@@ -174,6 +175,15 @@ def test_goose_makes_the_same_of_them(postgres, database, goose, service):
     assert dump(postgres, ours.database, "--schema-only") == dump(postgres, theirs.database, "--schema-only")
     assert ours.versions() == theirs.versions()
     assert status_of(ours) == status_of(theirs) == status_of_goose(goose, ours)
+
+
+def test_the_outbox_is_the_same_everywhere():
+    files = [name for service in SERVICES for name in glob.glob(os.path.join(ROOT, "migrations", service, "*_outbox.sql"))]
+    texts = set()
+    for name in files:
+        with open(name, encoding="utf-8") as file:
+            texts.add(file.read())
+    assert len(files) >= 3 and len(texts) == 1, files
 
 
 # ---- either goes on where the other stopped ----
