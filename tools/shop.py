@@ -233,6 +233,18 @@ class Shop:
 
     # ---- while it runs ----
 
+    def verify(self, *options, databases=None):
+        """What `bodegactl verify` finds wrong: a list of findings. `databases` are others than the shop's."""
+        urls = {service: self.database_url(service) for service in SERVICES} | (databases or {})
+        environment = {"PATH": "/usr/bin:/bin", **{f"{service.upper()}_DATABASE_URL": url for service, url in urls.items()}}
+        done = subprocess.run([self.path("bin", "bodegactl"), "verify", "--output", "json", *options], capture_output=True,
+                              text=True, check=False, env=environment)
+        if done.returncode not in (0, 1) or not done.stdout:
+            raise Failed(f"bodegactl verify: {done.stderr.strip()}")
+        report = json.loads(done.stdout)
+        assert (done.returncode == 1) == bool(report["findings"]), done
+        return report["findings"]
+
     def pid(self, program):
         return servers.recorded(self.path(program + ".pid"))
 

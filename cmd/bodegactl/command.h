@@ -51,3 +51,4 @@ enum { COMMAND_HELP = 1000 };
 int migrate_command(int argc, const char **argv);
 int seed_command(int argc, const char **argv);
 int user_command(int argc, const char **argv);
+int verify_command(int argc, const char **argv);

@@ -13,7 +13,13 @@ struct database {
 	PGconn *conn;
 };
 
+struct rows {
+	struct database *db;
+	PGresult *row;
+};
+
 static void disconnect(void *arg);
+static void forget_row(void *arg);
 static enum fault check_result(struct database *db, const PGresult *result);
 
 enum fault database_open(struct scope *s, struct str url, struct database **db)
@@ -54,6 +60,43 @@ enum fault database_run(struct database *db, const char *sql, const struct str *
 	return fault;
 }
 
+enum fault database_rows(struct database *db, const char *sql, struct rows **rows)
+{
+	if (PQsendQuery(db->conn, sql) != 1 || PQsetSingleRowMode(db->conn) != 1)
+		return fail(db->s, FAULT_UNAVAILABLE, "%.*s",
+			STR_ARG(str_trim(str_from(PQerrorMessage(db->conn)))));
+	*rows = scope_alloc(db->s, sizeof **rows);
+	**rows = (struct rows){.db = db};
+	scope_defer(db->s, forget_row, *rows);
+	return OK;
+}
+
+enum fault rows_next(struct rows *rows, bool *found)
+{
+	struct database *db = rows->db;
+	enum fault fault = OK;
+
+	PQclear(rows->row);
+	rows->row = PQgetResult(db->conn);
+	*found = PQresultStatus(rows->row) == PGRES_SINGLE_TUPLE;
+	if (*found)
+		return OK;
+	while (rows->row != NULL) { /* the end, or what went wrong */
+		if (fault == OK)
+			fault = check_result(db, rows->row);
+		PQclear(rows->row);
+		rows->row = PQgetResult(db->conn);
+	}
+	return fault;
+}
+
+struct str rows_text(const struct rows *rows, int column)
+{
+	if (PQgetisnull(rows->row, 0, column))
+		return STR_NONE;
+	return str_of(PQgetvalue(rows->row, 0, column), (size_t)PQgetlength(rows->row, 0, column));
+}
+
 enum fault database_copy(struct database *db, const char *sql, struct str rows)
 {
 	PGresult *result = PQexec(db->conn, sql);
@@ -79,6 +122,13 @@ enum fault database_copy(struct database *db, const char *sql, struct str rows)
 static void disconnect(void *arg)
 {
 	PQfinish(arg);
+}
+
+static void forget_row(void *arg)
+{
+	struct rows *rows = arg;
+
+	PQclear(rows->row);
 }
 
 static enum fault check_result(struct database *db, const PGresult *result)

@@ -8,6 +8,7 @@ static const struct command commands[] = {
 	{"migrate", "apply and undo the databases' migrations", migrate_command},
 	{"seed", "fill the catalogue with sample products", seed_command},
 	{"user", "make accounts and give roles", user_command},
+	{"verify", "look for orders, stock and payments that disagree", verify_command},
 };
 
 static int help(FILE *out)

@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: Apache-2.0
+"""bodegactl verify finds each kind of damage, names it, and finds nothing where nothing is wrong.
+
+The shop makes orders in every state and stops; each test damages a copy of its databases, where no constraint or
+trigger is in the way."""
+
+import itertools
+import subprocess
+import time
+
+import pytest
+
+from conftest import close_shop, http_client, log_in, make_product, make_shop, place_order
+from shop import PROGRAMS, Failed
+
+STOCK = 20
+NO_GUARDS = {
+    "orders": """ALTER TABLE orders DISABLE TRIGGER USER; ALTER TABLE orders DROP CONSTRAINT orders_total_check;
+        DROP INDEX IF EXISTS order_payments_once; ALTER TABLE order_items DROP CONSTRAINT order_items_order_fkey;
+        ALTER TABLE order_history DROP CONSTRAINT order_history_order_fkey;""",
+    "products": """ALTER TABLE stock DROP CONSTRAINT stock_adds_up; ALTER TABLE stock DROP CONSTRAINT stock_available_check;
+        ALTER TABLE reservation_lines DROP CONSTRAINT reservation_lines_order_fkey;""",
+}
+
+
+@pytest.fixture(scope="module")
+def shop():
+    running = make_shop()
+    yield running
+    close_shop(running)
+
+
+def order_in(status, buyer, support, product):
+    """An order of two units, moved to that status."""
+    made = place_order(buyer, product, 2).json()["id"]
+    steps = {"pending": [], "cancelled": ["cancel"], "paid": ["pay"], "returned": ["pay", "cancel"],
+             "shipped": ["pay", "processing", "shipped"]}[status]
+    for step in steps:
+        if step == "pay":
+            answer = support.post(f"/api/v1/orders/{made}/pay", {"method": "manual", "reference": "r"})
+        elif step == "cancel":
+            answer = buyer.post(f"/api/v1/orders/{made}/cancel")
+        else:
+            answer = support("PUT", f"/api/v1/orders/{made}/status", json={"status": step})
+        assert answer.status_code == 200, answer.text
+    return made
+
+
+@pytest.fixture(scope="module")
+def stopped(shop):
+    """The shop's orders by status and their product; its programs have ended."""
+    with http_client(shop.url()) as client:
+        buyer, support, seller = (log_in(client, shop, role) for role in ("customer", "support", "seller"))
+        product = make_product(seller, stock_quantity=STOCK)["id"]
+        orders = {status: order_in(status, buyer, support, product)
+                  for status in ("pending", "cancelled", "paid", "returned", "shipped")}
+    for program in reversed(PROGRAMS):
+        shop.stop_program(program)
+    return {**orders, "product": product, "nobody": "019a0000-0000-7000-8000-000000000001"}
+
+
+@pytest.fixture
+def copies(shop, stopped):
+    """Makes copies of both databases without their guards; gives their URLs and runs SQL in them."""
+    names = {service: f"{service}_copy" for service in NO_GUARDS}
+    for service, name in names.items():
+        shop.postgres.sql(f'DROP DATABASE IF EXISTS "{name}"')
+        shop.postgres.sql(f'CREATE DATABASE "{name}" TEMPLATE {service}_db OWNER {service}')
+        shop.postgres.sql(NO_GUARDS[service], name)
+
+    class Copies:
+        urls = {service: shop.postgres.url(name) for service, name in names.items()}
+
+        @staticmethod
+        def damage(service, sql):
+            shop.postgres.sql(sql.format(**stopped), names[service])
+
+    return Copies
+
+
+def test_nothing_is_wrong(shop, stopped):
+    assert shop.verify() == [] and shop.verify("--settled") == []
+
+
+# What is done to which database, and the findings that it makes: check and what the id names.
+DAMAGES = {
+    "a unit is lost": ("products", "UPDATE stock SET available = available - 1 WHERE product_id = '{product}'",
+                       {("stock_adds_up", "product"), ("ledger", "product")}),
+    "a unit is made up, in the ledger too": (
+        "products", """UPDATE stock SET available = available + 1, received = received + 1 WHERE product_id = '{product}';
+        INSERT INTO stock_movements (product_id, reason, quantity, available, actor)
+        VALUES ('{product}', 'received', 1, 999, 'test')""", {("ledger_runs", "product")}),
+    "stock below zero": (
+        "products", """UPDATE stock SET available = available - 100, received = received - 100 WHERE product_id = '{product}';
+        INSERT INTO stock_movements (product_id, reason, quantity, available, actor)
+        SELECT product_id, 'removed', 100, available, 'test' FROM stock WHERE product_id = '{product}'""",
+        {("stock_adds_up", "product")}),
+    "a unit is held by nobody": (
+        "products", """UPDATE stock SET available = available - 1, held = held + 1 WHERE product_id = '{product}';
+        INSERT INTO stock_movements (product_id, reason, quantity, available, actor)
+        SELECT product_id, 'held', 1, available, 'test' FROM stock WHERE product_id = '{product}'""",
+        {("held_units", "product")}),
+    "a unit is sold to nobody": (
+        "products", """UPDATE stock SET held = held - 1, sold = sold + 1 WHERE product_id = '{product}';
+        INSERT INTO stock_movements (product_id, reason, quantity, available, actor)
+        SELECT product_id, 'committed', 1, available, 'test' FROM stock WHERE product_id = '{product}'""",
+        {("held_units", "product"), ("sold_units", "product")}),
+    "a movement is missing": (
+        "products", "DELETE FROM stock_movements WHERE order_id = '{paid}' AND reason = 'committed'",
+        {("ledger", "product"), ("reservation_ledger", "paid")}),
+    "a reservation lost its lines": (
+        "products", "DELETE FROM reservation_lines WHERE order_id = '{pending}'",
+        {("reservation_lines", "pending"), ("held_units", "product"), ("reservation_ledger", "pending")}),
+    "a hold was given back under a live order": (
+        "products", "SELECT count(*) FROM reservation_release('{pending}', 'test')", {("reservations", "pending")}),
+    "sold units came back under a paid order": (
+        "products", "SELECT count(*) FROM reservation_return('{shipped}', 'test')", {("reservations", "shipped")}),
+    "a hold without an order": (
+        "products", """SELECT count(*) FROM reserve('{nobody}', 1, ARRAY['{product}']::uuid[], ARRAY[1], 60000, 'test')""",
+        {("reservations", "nobody")}),
+    "a hold stayed after its order was cancelled": (
+        "products", """UPDATE reservations SET state = 'held', expires_at = now() WHERE order_id = '{cancelled}'""",
+        {("reservations", "cancelled"), ("held_units", "product"), ("reservation_ledger", "cancelled")}),
+    "an order without a reservation": (
+        "products", """DELETE FROM reservation_lines WHERE order_id = '{cancelled}';
+        DELETE FROM reservations WHERE order_id = '{cancelled}'""", {("reservations", "cancelled")}),
+    "an order was promised another quantity": (
+        "orders", """UPDATE order_items SET quantity = 3 WHERE order_id = '{pending}'""",
+        {("reservations", "pending"), ("order_amounts", "pending")}),
+    "a total is wrong": (
+        "orders", "UPDATE orders SET total_minor = total_minor - 1 WHERE id = '{pending}'", {("order_amounts", "pending")}),
+    "an order vanished": (
+        "orders", """DELETE FROM order_items WHERE order_id = '{pending}'; DELETE FROM order_history WHERE order_id = '{pending}';
+        DELETE FROM orders WHERE id = '{pending}'""", {("reservations", "pending")}),
+    "a status without its history": (
+        "orders", "UPDATE orders SET status = 'confirmed' WHERE id = '{pending}'", {("history_ends", "pending")}),
+    "a change is missing in the history": (
+        "orders", "DELETE FROM order_history WHERE order_id = '{shipped}' AND to_status = 'processing'",
+        {("history_runs", "shipped")}),
+    "a change that no order makes": (
+        "orders", """INSERT INTO order_history (order_id, version, from_status, to_status, actor)
+        SELECT id, version + 1, status, 'pending', 'test' FROM orders WHERE id = '{shipped}';
+        UPDATE orders SET status = 'pending', version = version + 1 WHERE id = '{shipped}'""",
+        {("history_runs", "shipped"), ("paid_once", "shipped"), ("reservations", "shipped")}),
+    "paid without a payment": (
+        "orders", "UPDATE order_payments SET status = 'failed' WHERE order_id = '{paid}'", {("paid_once", "paid")}),
+    "paid twice": (
+        "orders", """INSERT INTO order_payments (order_id, attempt, method, status, amount_minor)
+        SELECT order_id, attempt + 1, method, status, amount_minor FROM order_payments WHERE order_id = '{paid}'""",
+        {("paid_once", "paid")}),
+    "paid another amount": (
+        "orders", "UPDATE order_payments SET amount_minor = amount_minor - 1 WHERE order_id = '{paid}'", {("paid_once", "paid")}),
+    "charged for an unpaid order": (
+        "orders", """INSERT INTO order_payments (order_id, attempt, method, status, amount_minor)
+        SELECT id, 1, 'manual', 'captured', total_minor FROM orders WHERE id = '{pending}'""", {("paid_once", "pending")}),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_damage_is_found_and_named(shop, stopped, copies, name):
+    service, sql, wrong = DAMAGES[name]
+    copies.damage(service, sql)
+    found = shop.verify("--settled", databases=copies.urls)
+    assert {(finding["check"], finding["id"]) for finding in found} == {(check, stopped[what]) for check, what in wrong}, found
+    assert all(finding["expected"] and finding["found"] for finding in found), found
+
+
+def test_what_is_under_way_counts_once_all_has_settled(shop, stopped, copies):
+    copies.damage("orders", """UPDATE orders SET step = 'cancelling', step_goal = 'cancelled', lease_until = now()
+        WHERE id = '{pending}'""")
+    assert shop.verify(databases=copies.urls) == []
+    [finding] = shop.verify("--settled", databases=copies.urls)
+    assert (finding["check"], finding["id"], finding["found"]) == ("unfinished", stopped["pending"], "cancelling")
+
+
+def test_every_check_has_its_damage(shop):
+    told = subprocess.run([shop.path("bin", "bodegactl"), "verify", "--help"], capture_output=True, text=True, check=True).stdout
+    checks = {line.split()[0] for line in itertools.dropwhile(lambda line: line != "It looks whether", told.splitlines())
+              if line.startswith("  ")}
+    assert checks == {check for _, _, wrong in DAMAGES.values() for check, _ in wrong} | {"unfinished"}
+
+
+def test_a_database_that_is_away(shop, stopped, copies):
+    with pytest.raises(Failed, match="nowhere"):
+        shop.verify(databases={"orders": "postgresql:///orders_db?host=/nowhere&user=orders"})
+
+
+def test_watching(shop, stopped, copies, tmp_path):
+    """It tells of what goes wrong while it watches."""
+    copies.damage("orders", "SELECT 1")
+    environment = {"PATH": "/usr/bin:/bin", **{f"{name.upper()}_DATABASE_URL": url for name, url in copies.urls.items()}}
+    watching = subprocess.Popen([shop.path("bin", "bodegactl"), "verify", "--watch"], stdout=subprocess.PIPE, text=True,
+                                env=environment)
+    assert "nothing is wrong" in watching.stdout.readline()
+    copies.damage("orders", "UPDATE orders SET status = 'confirmed' WHERE id = '{pending}'")
+    end = time.monotonic() + 20
+    assert stopped["pending"] in watching.stdout.readline() and time.monotonic() < end
+    watching.terminate()
+    assert watching.wait(10) == 1
