@@ -4,7 +4,7 @@
 import time
 
 IDLE_IN_TRANSACTION = """SELECT pid, datname, state, query FROM pg_stat_activity
-WHERE state LIKE 'idle in transaction%' AND datname IN ('users_db', 'products_db', 'orders_db')"""
+WHERE state LIKE 'idle in transaction%' AND datname IN ('users_db', 'products_db', 'orders_db', 'payments_db')"""
 
 # Orders whose goods are promised to somebody or on their way.
 LIVE = ("pending", "confirmed", "paid", "processing", "shipped", "delivered")

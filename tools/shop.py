@@ -26,14 +26,14 @@ import servers
 from servers import Failed
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-SERVICES = ("users", "products", "orders")
+SERVICES = ("users", "products", "payments", "orders")
 PROGRAMS = (*SERVICES, "gateway")
-PORTS = {"gateway": 8080, "users": 8081, "products": 8082, "orders": 8083}
-ADMIN_PORTS = {"gateway": 9080, "users": 9081, "products": 9082, "orders": 9083}
+PORTS = {"gateway": 8080, "users": 8081, "products": 8082, "orders": 8083, "payments": 8084}
+ADMIN_PORTS = {"gateway": 9080, "users": 9081, "products": 9082, "orders": 9083, "payments": 9084}
 TLS_PORTS = {"gateway": 8443}
 ROLES = ("admin", "seller", "support", "customer")
 # Who calls whom inside: each pair has a secret of its own.
-PAIRS = [("orders", "products"), ("users", "orders")]
+PAIRS = [("orders", "products"), ("users", "orders"), ("orders", "payments")]
 READY_SECONDS = 30
 
 
@@ -129,6 +129,7 @@ class Shop:
         servers.private_folder(folder)
         for name in ("keys-secret", "password-pepper", "cursor-secret"):
             self.write_secret(name, base64.b64encode(secrets.token_bytes(32)).decode())
+        self.write_secret("webhook-secrets", "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode())
         lines = [f"{caller} {callee} {base64.b64encode(secrets.token_bytes(32)).decode()}" for caller, callee in PAIRS]
         self.write_secret("internal-secrets", "\n".join(lines))
         if not os.path.exists(self.path("secrets", "tls.crt")):
@@ -190,7 +191,7 @@ class Shop:
             "TLS_CERT_FILE": secret("tls.crt"), "TLS_KEY_FILE": secret("tls.key"),
             "INTERNAL_SECRETS_FILE": secret("internal-secrets"), "LOG_LEVEL": "info",
         }
-        if program != "users":
+        if program not in ("users", "payments"):
             environment["USERS_URL"] = self.url("users")
         if program in ("gateway", "orders"):
             environment["PRODUCTS_URL"] = self.url("products")
@@ -199,6 +200,10 @@ class Shop:
         else:
             environment["DATABASE_URL"] = self.database_url(program)
             environment["CURSOR_SECRET_FILE"] = secret("cursor-secret")
+        if program == "orders":
+            environment.update(PAYMENTS_URL=self.url("payments"), WEBHOOK_SECRETS_FILE=secret("webhook-secrets"))
+        if program == "payments":
+            environment.update(WEBHOOK_URL=self.url("orders"), WEBHOOK_SECRETS_FILE=secret("webhook-secrets"))
         if program == "users":
             environment.update(ORDERS_URL=self.url("orders"), KEYS_SECRET_FILE=secret("keys-secret"), PASSWORD_PEPPER_FILE=secret("password-pepper"))
         if program == "products":

@@ -20,7 +20,8 @@ static const char help[] =
 	"  status   say what is applied and what is not; changes nothing\n"
 	"  new      make the folder's next file: new NAME --dir DIR\n"
 	"\n"
-	"Each SERVICE (users, products, orders) has its URL in USERS_DATABASE_URL and so on, or "
+	"Each SERVICE (users, products, orders, payments) has its URL in USERS_DATABASE_URL and so "
+        "on, or "
 	"in\n"
 	"the file that USERS_DATABASE_URL_FILE names, and its files in DIR/SERVICE. No SERVICE "
 	"means\n"
@@ -47,7 +48,7 @@ struct target {
 	struct str folder;
 };
 
-enum { TARGETS_MAX = 3, WAIT_S_MAX = 86400 };
+enum { TARGETS_MAX = 4, WAIT_S_MAX = 86400 };
 
 struct run {
 	struct scope s;
@@ -76,8 +77,10 @@ static const struct config_field settings_fields[TARGETS_MAX] = {
 		"Database of products.", .choices = SCHEMES),
 	CONFIG(struct settings, urls[2], URL, "ORDERS_DATABASE_URL", CONFIG_OPTIONAL,
 		"Database of orders.", .choices = SCHEMES),
+	CONFIG(struct settings, urls[3], URL, "PAYMENTS_DATABASE_URL", CONFIG_OPTIONAL,
+		"Database of payments.", .choices = SCHEMES),
 };
-static const char *const services[TARGETS_MAX] = {"users", "products", "orders"};
+static const char *const services[TARGETS_MAX] = {"users", "products", "orders", "payments"};
 
 /* ---- what is printed as JSON ---- */
 
@@ -249,7 +252,8 @@ static int targets_from_environment(struct run *r, poptContext context)
 		const int index = service_index(name);
 		if (index < 0)
 			return command_fail(COMMAND_USAGE,
-				"there is no service %s, but users, products, orders", name);
+				"there is no service %s, but users, products, orders, payments",
+				name);
 		if (settings.urls[index].at == NULL)
 			return command_fail(
 				COMMAND_CONFIG, "%s is not set", settings_fields[index].name);
@@ -265,8 +269,9 @@ static int targets_from_environment(struct run *r, poptContext context)
 	}
 	if (r->target_count == 0)
 		return command_fail(COMMAND_CONFIG,
-			"no database: set USERS_DATABASE_URL, PRODUCTS_DATABASE_URL or "
-			"ORDERS_DATABASE_URL, or give --database and --dir");
+			"no database: set USERS_DATABASE_URL, PRODUCTS_DATABASE_URL, "
+			"ORDERS_DATABASE_URL or PAYMENTS_DATABASE_URL, or give --database and "
+		        "--dir");
 	return COMMAND_FINE;
 }
 

@@ -53,6 +53,8 @@ static enum fault verify(struct task *t, struct str token, struct caller *caller
 	const int64_t now_s = clock_wall_us() / 1000000;
 	enum fault fault;
 
+	if (!service_knows_people(process.service))
+		return fail(&t->scope, FAULT_UNAUTHORIZED, "no access tokens are taken here");
 	keys_take(here);
 	fault = verifier_check(here->verifier, &t->scope, token, now_s, caller);
 	if (fault != FAULT_NOT_FOUND)

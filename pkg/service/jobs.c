@@ -24,13 +24,14 @@ void jobs_start(struct service_thread *first)
 {
 	const struct service *const service = process.service;
 	const bool has_data = first->pg == NULL || pg_ready(first->pg, NULL);
+	const size_t keys_jobs = service_knows_people(service) ? 1 : 0;
 
 	CHECK(service->job_count <= SERVICE_JOBS_MAX);
 	if (atomic_load(&process.draining))
 		return;
-	if (process.job_count == 0 && (service->fetch_keys == NULL || has_data))
+	if (process.job_count < keys_jobs && (service->fetch_keys == NULL || has_data))
 		add(first, &keys_job);
-	if (process.job_count == 1 && has_data)
+	if (process.job_count == keys_jobs && has_data)
 		for (size_t i = 0; i < service->job_count; i++)
 			add(first, &service->jobs[i]);
 }

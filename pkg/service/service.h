@@ -45,7 +45,8 @@ struct service {
 	const struct pg_schema *schema; /* NULL: no database */
 	bool redis;
 	/* Where the keys that verify access tokens come from: gives a JWKS document that lives in
-	 * the task's scope. NULL: from users (USERS_URL). Suspends. */
+	 * the task's scope. NULL: from users (USERS_URL); a service whose routes are all for
+	 * services needs none. Suspends. */
 	enum fault (*fetch_keys)(struct task *t, struct str *jwks);
 	const struct service_peer *peers;
 	size_t peer_count;

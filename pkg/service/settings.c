@@ -134,8 +134,17 @@ static void gather(struct scope *s, const struct service *service, struct settin
 		add(fields, redis_fields, sizeof redis_fields / sizeof *redis_fields);
 	for (size_t i = 0; i < service->peer_count; i++)
 		add_peer(s, settings, &service->peers[i], fields);
-	if (service->fetch_keys == NULL && !is_peer(service, users.name))
+	if (service_knows_people(service) && service->fetch_keys == NULL &&
+		!is_peer(service, users.name))
 		add_peer(s, settings, &users, fields);
+}
+
+bool service_knows_people(const struct service *service)
+{
+	for (size_t i = 0; i < service->route_count; i++)
+		if (service->routes[i].who != SERVICE)
+			return true;
+	return service->fallback != NULL;
 }
 
 static void add(struct fields *fields, const struct config_field *field, size_t count)

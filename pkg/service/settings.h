@@ -44,5 +44,9 @@ struct settings {
 enum fault settings_load(
 	struct scope *s, const struct service *service, struct settings *settings) MUST_CHECK;
 
+/* Whether people call it, not only services of ours: then it needs the keys that verify access
+ * tokens. */
+bool service_knows_people(const struct service *service);
+
 /* For --help. */
 void settings_help(struct scope *s, const struct service *service, FILE *out);

@@ -14,7 +14,7 @@ from shop import PROGRAMS
 
 PAGES = ["README.md", *sorted(os.path.relpath(page, ROOT) for page in glob.glob(os.path.join(ROOT, "docs/*.md")))]
 OF_EVERY_PROGRAM = "Every program"
-OF_SERVICES = "users, products, orders"
+OF_SERVICES = "users, products, orders, payments"
 
 
 def read(*names):
