@@ -18,11 +18,17 @@ static const struct config_field own_fields[] = {
 };
 static const struct service_peer peers[] = {{.name = "products", .internal = true}};
 static const struct pg_schema schema;
+static const struct route routes[] = {
+	{.method = "GET", .path = "/inside", .who = SERVICE},
+	{.method = "GET", .path = "/me", .who = USER},
+};
 static const struct service service = {
 	.name = "orders",
 	.port = "8083",
 	.admin_port = "9083",
 	.tls_port = "0",
+	.routes = routes,
+	.route_count = 2,
 	.config = own_fields,
 	.config_count = 1,
 	.config_struct = &own,
@@ -173,6 +179,18 @@ static void users_needs_no_peer_for_its_own_keys(void **state)
 	assert_int_equal(settings.peer_count, 0);
 }
 
+static void who_serves_services_alone_needs_no_keys(void **state)
+{
+	struct service inside = service;
+
+	(void)state;
+	inside.route_count = 1;
+	unsetenv("USERS_URL");
+	assert_int_equal(settings_load(&s, &inside, &settings), OK);
+	assert_int_equal(settings.peer_count, 1);
+	assert_string_equal(settings.peers[0].name, "products");
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -183,6 +201,7 @@ int main(void)
 		TEST(more_addresses_than_a_peer_may_have),
 		TEST(all_mistakes_are_named_at_once),
 		TEST(users_needs_no_peer_for_its_own_keys),
+		TEST(who_serves_services_alone_needs_no_keys),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
