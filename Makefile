@@ -39,7 +39,7 @@ test: deps test-unit test-api test-asan ## all tests: units, the whole system, b
 
 test-unit: ## unit tests (CMocka)
 	@$(MAKE) --no-print-directory build PRESET=dev
-	@tools/with-servers ctest --test-dir build/dev --output-on-failure
+	@tools/with-servers --rabbitmq ctest --test-dir build/dev --output-on-failure
 
 test-api: ## whole-system tests (pytest)
 	@$(MAKE) --no-print-directory build PRESET=dev
@@ -47,7 +47,7 @@ test-api: ## whole-system tests (pytest)
 
 asan test-asan: ## units and whole system under AddressSanitizer and UndefinedBehaviorSanitizer
 	@$(MAKE) --no-print-directory build PRESET=asan
-	@tools/with-servers ctest --test-dir build/asan --output-on-failure
+	@tools/with-servers --rabbitmq ctest --test-dir build/asan --output-on-failure
 	@BUILD=build/asan .venv/bin/python -m pytest -q tests
 
 lint: ## formatting, static analysis, shell scripts, the packages' order
@@ -56,7 +56,7 @@ lint: ## formatting, static analysis, shell scripts, the packages' order
 coverage: ## line coverage of pkg/ by the unit tests (at least 85 %)
 	@tools/deps build run test
 	@$(MAKE) --no-print-directory build PRESET=coverage
-	@tools/with-servers ctest --test-dir build/coverage --output-on-failure -j2
+	@tools/with-servers --rabbitmq ctest --test-dir build/coverage --output-on-failure -j2
 	@.venv/bin/gcovr --root . --filter 'pkg/' --exclude '.*(_test|_bench|test_server|bench_server)\.c|.*testing\.h' \
 		--merge-mode-functions=separate --gcov-ignore-parse-errors=suspicious_hits.warn \
 		--print-summary --fail-under-line 85 build/coverage

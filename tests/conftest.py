@@ -7,6 +7,7 @@ must hold there.
 
 import os
 import shutil
+import signal
 import sys
 import uuid
 
@@ -54,6 +55,7 @@ def close_shop(shop):
         if process is not None:
             statuses[program] = process.returncode
     shop.redis.stop()
+    shop.rabbitmq.stop(signal.SIGKILL)
     shop.postgres.stop()
     logs = {program: servers.tail(shop.path("log", program), 100) for program in PROGRAMS}
     shutil.rmtree(os.path.dirname(shop.folder), ignore_errors=True)

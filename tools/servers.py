@@ -1,15 +1,17 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Private PostgreSQL and Redis servers in a folder of their own.
+"""Private PostgreSQL, Redis and RabbitMQ servers in a folder of their own.
 
-They listen on Unix sockets only, run as an unprivileged user even when root starts them, and are stopped by the
+They listen on Unix sockets only (RabbitMQ, which cannot, on loopback ports, with a password made at random), run as an unprivileged user even when root starts them, and are stopped by the
 process id that was recorded, after making sure that it still is that process. Nothing of the system's own servers
 is touched. Used by `make run`, the tests and the benchmarks; needs Python's standard library only.
 """
 
 import glob
 import hashlib
+import json
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -139,6 +141,18 @@ def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         return s.getsockname()[1]
+
+
+def is_free(port):
+    if port is None:
+        return False
+    with socket.socket() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            s.bind(("127.0.0.1", port))
+            return True
+        except OSError:
+            return False
 
 
 def spawn(command, log, cwd, environment=None):
@@ -271,6 +285,102 @@ class Redis:
         stop_recorded(self.pid_file, [number, signal.SIGKILL], 10)
 
 
+# ---- RabbitMQ ----
+
+RABBITMQ = "/usr/lib/rabbitmq/bin/rabbitmq-server"  # the one in /usr/sbin changes to a user of the system's
+
+
+class RabbitMQ:
+    """The broker and an epmd of its own, which its runtime asks for. The password and the ports are made at the first
+    start and kept, so that clients find it again (unless somebody else has taken a port meanwhile)."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.log = os.path.join(folder, "log", "out")
+        self.pid_file = os.path.join(folder, "pid")
+        self.epmd_pid_file = os.path.join(folder, "epmd.pid")
+        self.url_file = os.path.join(folder, "url")
+        self.process = None
+
+    def url(self):
+        kept = self._kept()
+        return f"amqp://bodega:{kept['password']}@127.0.0.1:{kept['port']}/%2f"
+
+    def launch(self):
+        """Starts it without waiting: that takes seconds, in which there is other work."""
+        if not os.path.exists(RABBITMQ) or shutil.which("epmd") is None:
+            raise Failed("RabbitMQ is not installed: `make deps` installs it")
+        for path in ("", "log", "data", "conf.d"):
+            private_folder(os.path.join(self.folder, path))
+        kept = self._kept() if os.path.exists(self._path("kept.json")) else {"password": secrets.token_hex(24)}
+        for port in ("port", "node_port", "epmd_port"):
+            if not is_free(kept.get(port)):
+                kept[port] = free_port()
+        self._write("kept.json", json.dumps(kept))
+        self._write("url", self.url() + "\n")
+        self._write("enabled_plugins", "[].\n")
+        self._write("rabbitmq.conf", "\n".join([
+            f"listeners.tcp.1 = 127.0.0.1:{kept['port']}", "default_user = bodega", f"default_pass = {kept['password']}",
+            "num_acceptors.tcp = 2", "vm_memory_high_watermark.absolute = 256MB", "disk_free_limit.absolute = 50MB",
+            "log.file.level = warning", ""]))
+        environment = {
+            "PATH": "/usr/bin:/bin", "HOME": self.folder, "LANG": "C.UTF-8", "RABBITMQ_NODENAME": "bodega@localhost",
+            "RABBITMQ_CONFIG_FILE": self._path("rabbitmq.conf"), "RABBITMQ_CONFIG_FILES": self._path("conf.d"),
+            "RABBITMQ_CONF_ENV_FILE": self._path("env.conf"), "RABBITMQ_LOG_BASE": self._path("log"),
+            "RABBITMQ_MNESIA_BASE": self._path("data"), "RABBITMQ_ENABLED_PLUGINS_FILE": self._path("enabled_plugins"),
+            "RABBITMQ_DIST_PORT": str(kept["node_port"]), "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "ERL_EPMD_PORT": str(kept["epmd_port"]),
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS":
+                "+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_interface {127,0,0,1}",
+            "RUNNING_UNDER_SYSTEMD": "true",  # the script becomes the broker, so its process id is the broker's
+        }
+        epmd = spawn(unprivileged(["epmd", "-address", "127.0.0.1", "-port", str(kept["epmd_port"])]),
+                     self.log, self.folder, environment)
+        record(self.epmd_pid_file, epmd.pid)
+        self.process = spawn(unprivileged([RABBITMQ]), self.log, self.folder, environment)
+        record(self.pid_file, self.process.pid)
+        return self
+
+    def wait_ready(self):
+        try:
+            wait_for(self.ready, 90, "start of RabbitMQ", self.process)
+        except Failed as failed:
+            raise Failed(f"{failed}\n{tail(self.log)}") from None
+        return self
+
+    def start(self):
+        return self.launch().wait_ready()
+
+    def ready(self):
+        """It opens its port last; the greeting is a frame of the connection's method Start."""
+        try:
+            with socket.create_connection(("127.0.0.1", self._kept()["port"]), timeout=1) as s:
+                s.sendall(b"AMQP\x00\x00\x09\x01")
+                return s.recv(1) == b"\x01"
+        except OSError:
+            return False
+
+    def running(self):
+        return recorded(self.pid_file) is not None
+
+    def stop(self, number=signal.SIGTERM):
+        stop_recorded(self.pid_file, [number, signal.SIGKILL], 30)
+        stop_recorded(self.epmd_pid_file, [signal.SIGTERM, signal.SIGKILL], 5)
+
+    def _path(self, name):
+        return os.path.join(self.folder, name)
+
+    def _kept(self):
+        with open(self._path("kept.json"), encoding="ascii") as file:
+            return json.load(file)
+
+    def _write(self, name, text):
+        path = self._path(name)
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii") as file:
+            file.write(text)
+        give_away(path)
+
+
 def scratch_folder():
     """A new folder for servers that live as long as a test run."""
     folder = tempfile.mkdtemp(prefix="bodega-")
@@ -279,28 +389,38 @@ def scratch_folder():
 
 
 def main():
-    if len(sys.argv) < 2 or sys.argv[1] in ("-h", "--help"):
-        print(f"usage: {os.path.basename(sys.argv[0])} COMMAND [ARGUMENT…]\n\n"
+    arguments = sys.argv[1:]
+    with_rabbitmq = arguments[:1] == ["--rabbitmq"]
+    command = arguments[1:] if with_rabbitmq else arguments
+    if not command or command[0].startswith("-"):
+        print(f"usage: {os.path.basename(sys.argv[0])} [--rabbitmq] COMMAND [ARGUMENT…]\n\n"
               "Runs the command with TEST_DATABASE_URL and TEST_REDIS_URL naming servers of its own, made for it and\n"
-              "stopped after it. Its exit status is the command's.")
-        return 0 if len(sys.argv) > 1 else 64
+              "stopped after it; with --rabbitmq, which takes seconds more, also TEST_RABBITMQ_URL. Its exit status is\n"
+              "the command's.")
+        return 0 if command[:1] in (["-h"], ["--help"]) else 64
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the servers are stopped all the same
     folder = scratch_folder()
     postgres = Postgres(os.path.join(folder, "postgres"), durable=False)
     redis = Redis(os.path.join(folder, "redis"))
+    rabbitmq = RabbitMQ(os.path.join(folder, "rabbitmq"))
     try:
+        if with_rabbitmq:
+            rabbitmq.launch()
         postgres.start()
         postgres.make_database("test")
         postgres.sql("CREATE EXTENSION pg_trgm SCHEMA pg_catalog", "test")  # each test's schema finds it there
         redis.start()
         environment = dict(os.environ, TEST_DATABASE_URL=postgres.url("test"), TEST_REDIS_URL=redis.url())
-        return subprocess.run(sys.argv[1:], env=environment, check=False).returncode
+        if with_rabbitmq:
+            environment["TEST_RABBITMQ_URL"] = rabbitmq.wait_ready().url()
+        return subprocess.run(command, env=environment, check=False).returncode
     except Failed as failed:
         print(failed, file=sys.stderr)
         return 1
     finally:
         postgres.stop()
         redis.stop()
+        rabbitmq.stop(signal.SIGKILL)
         shutil.rmtree(folder, ignore_errors=True)
 
 

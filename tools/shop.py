@@ -58,6 +58,7 @@ class Shop:
         self.environment = environment or {}
         self.postgres = servers.Postgres(self.path("postgres"), durable)
         self.redis = servers.Redis(self.path("redis"))
+        self.rabbitmq = servers.RabbitMQ(self.path("rabbitmq"))
         self.processes = {}
 
     @classmethod
@@ -90,6 +91,7 @@ class Shop:
         self.check_ports()
         self.install()
         self.make_secrets()
+        self.rabbitmq.running() or self.rabbitmq.launch()
         self.postgres.running() or self.postgres.start()
         self.redis.running() or self.redis.start()
         self.migrate()
@@ -98,6 +100,7 @@ class Shop:
         for program in PROGRAMS:
             self.start_program(program)
         self.wait_ready()
+        self.rabbitmq.wait_ready()
 
     def check_ports(self):
         import socket
@@ -190,6 +193,7 @@ class Shop:
             "ADMIN_PORT": str(self.admin_ports[program]), "TLS_PORT": str(self.tls_ports[program]),
             "TLS_CERT_FILE": secret("tls.crt"), "TLS_KEY_FILE": secret("tls.key"),
             "INTERNAL_SECRETS_FILE": secret("internal-secrets"), "LOG_LEVEL": "info",
+            "RABBITMQ_URL_FILE": self.rabbitmq.url_file,
         }
         if program not in ("users", "payments"):
             environment["USERS_URL"] = self.url("users")
@@ -298,6 +302,7 @@ class Shop:
         for program in reversed(PROGRAMS):
             self.stop_program(program)
         self.redis.stop()
+        self.rabbitmq.stop()
         self.postgres.stop()
 
 
@@ -351,9 +356,11 @@ def status(shop, _options):
         is_ready = pid is not None and answers(shop.admin_url(program) + "/readyz")
         ready = ready and is_ready
         print(f"{program:10} {pid or '-':>8}  {'yes' if is_ready else 'no':5}  {shop.url(program)}")
-    for name, server in (("postgres", shop.postgres), ("redis", shop.redis)):
+    addresses = {"postgres": shop.postgres.url(), "redis": shop.redis.url(), "rabbitmq": "file:" + shop.rabbitmq.url_file}
+    for name, address in addresses.items():
+        server = getattr(shop, name)
         pid = servers.recorded(server.pid_file)
-        print(f"{name:10} {pid or '-':>8}  {'yes' if pid and server.ready() else 'no':5}  {server.url()}")
+        print(f"{name:10} {pid or '-':>8}  {'yes' if pid and server.ready() else 'no':5}  {address}")
     return 0 if ready else 1
 
 
