@@ -260,13 +260,13 @@ static void the_retry_is_on_a_fresh_connection(void **state)
 static void run_twice(struct task *t, void *arg)
 {
 	struct probe *p = arg;
-	const atomic_int *closed = p->arg;
+	struct raw_server *s = p->arg;
 	struct upstream_request request = {.method = STR("POST"), .target = STR("/")};
 	struct upstream_reply reply;
 
 	p->fault = upstream_call(t, p->u, &request, &reply);
-	while (atomic_load(closed) == 0)
-		usleep(1000);
+	while (sem_wait(&s->closed) != 0) /* and with us the loop */
+		continue;
 	request = (struct upstream_request){.method = STR("POST"), .target = STR("/")};
 	if (p->fault == OK)
 		p->fault = upstream_call(t, p->u, &request, &reply);
@@ -279,13 +279,30 @@ static void closed_connections_are_noticed_at_the_last_moment(void **state)
 	(void)state;
 	raw_server_start(&s, serve_once, GOOD);
 	struct upstream *u = upstream_at(&s);
-	struct probe p = {.u = u, .arg = &s.closed};
+	struct probe p = {.u = u, .arg = &s};
 	assert_int_equal(task_start(loop, loop_now_us(loop) + 5 * SECOND, run_twice, probe_done, &p,
 				 &p.task),
 		OK);
 	probe_wait(&p);
 	assert_outcome(&p, OK, 0, "");
 	assert_int_equal(atomic_load(&s.accepted), 2);
+	upstream_free(u);
+	raw_server_stop(&s);
+}
+
+/* A length without a body is no body that is too large. */
+static void heads_tell_of_large_bodies(void **state)
+{
+	struct raw_server s;
+
+	(void)state;
+	raw_server_start(&s, serve_text, "HTTP/1.1 200 OK\r\nContent-Length: 100001\r\n\r\n");
+	struct upstream *u = upstream_at(&s);
+	for (int i = 0; i < 2; i++) {
+		const struct probe p = call(u, "HEAD");
+		assert_outcome(&p, OK, 200, "");
+	}
+	assert_int_equal(atomic_load(&s.accepted), 1); /* kept */
 	upstream_free(u);
 	raw_server_stop(&s);
 }
@@ -399,6 +416,7 @@ int main(void)
 		cmocka_unit_test(one_safe_retry),
 		cmocka_unit_test(the_retry_is_on_a_fresh_connection),
 		cmocka_unit_test(closed_connections_are_noticed_at_the_last_moment),
+		cmocka_unit_test(heads_tell_of_large_bodies),
 		cmocka_unit_test(early_answers_end_the_connection),
 		cmocka_unit_test(fresh_connections_are_not_retried),
 		cmocka_unit_test(deadlines_end_calls),

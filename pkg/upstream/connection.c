@@ -74,11 +74,12 @@ enum fault upstream_connection_take(
 
 /* ---- slots ---- */
 
-/* NULL: *fault says why there is none. */
+/* NULL: *fault says why there is none. A free slot is taken although others wait: they are handed
+ * the slots that are given back, so one is free only at an address that refused when they came. */
 static struct upstream_address *take_slot(
 	struct task *t, struct upstream *u, uint64_t tried, enum fault *fault)
 {
-	struct upstream_address *a = list_is_empty(&u->waiters) ? find_address(u, tried) : NULL;
+	struct upstream_address *a = find_address(u, tried);
 
 	if (a == NULL)
 		return wait_for_slot(t, u, fault);

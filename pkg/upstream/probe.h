@@ -19,7 +19,7 @@ struct probe {
 	const char *target;
 	struct str body;
 	struct task *task;
-	const void *arg; /* a test's own */
+	void *arg; /* a test's own */
 	bool streamed;
 	bool idempotent;
 	/* what came of it */

@@ -6,6 +6,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -37,7 +38,7 @@ struct raw_server {
 	struct raw_connection connections[RAW_CONNECTIONS_MAX];
 	atomic_int accepted;
 	atomic_int requests;
-	atomic_int closed; /* connections, by us */
+	sem_t closed; /* posted for each connection that we have closed */
 	pthread_mutex_t mutex; /* of the request read last */
 	char last[RAW_REQUEST_MAX];
 };
@@ -48,7 +49,7 @@ static inline void *raw_connection_run(void *arg)
 
 	c->server->serve(c);
 	close(c->fd);
-	atomic_fetch_add(&c->server->closed, 1);
+	sem_post(&c->server->closed);
 	return NULL;
 }
 
@@ -100,6 +101,7 @@ static inline void raw_server_start_there(
 {
 	s->serve = serve;
 	s->arg = arg;
+	CHECK(sem_init(&s->closed, 0, 0) == 0);
 	s->listener = s->address[0] != '\0' ? raw_listen_unix(s->address) : raw_listen(s->address);
 	CHECK(pthread_create(&s->thread, NULL, raw_server_run, s) == 0);
 }
@@ -119,6 +121,7 @@ static inline void raw_server_stop(struct raw_server *s)
 	close(s->listener);
 	for (int i = 0; i < atomic_load(&s->accepted); i++)
 		pthread_join(s->connections[i].thread, NULL);
+	sem_destroy(&s->closed);
 }
 
 /* Reads one request with its body into server->last; false when the client has closed. */

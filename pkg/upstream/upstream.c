@@ -221,7 +221,7 @@ static enum fault read_whole(struct task *t, struct call *call)
 	struct upstream_body *body = &call->head.body;
 	struct buf whole = buf_new(t->scope.arena);
 
-	if (call->reply->body_bytes > (int64_t)call->u->config.body_bytes_max)
+	if (body->kind == BODY_LENGTH && body->left > (int64_t)call->u->config.body_bytes_max)
 		return malformed(&t->scope, call, "the answer is too large");
 	for (;;) {
 		size_t n = c->in_len;
