@@ -30,14 +30,14 @@ SANITIZERS = {
 }
 
 
-def make_shop(environment=None, products=60):
+def make_shop(environment=None, products=60, replicas=None):
     """A shop of its own for a test that breaks or bends it; use `with`-less: call close_shop at the end."""
     folder = servers.run_folder(os.path.join(servers.scratch_folder(), "shop"))
     overlooked = shutil.copy(os.path.join(ROOT, "tests/lsan.supp"), folder)  # where the programs can read it
     os.chmod(overlooked, 0o644)
     settings = {"BCRYPT_COST": "4", "WORKERS": "2", "LSAN_OPTIONS": "suppressions=" + overlooked, **SANITIZERS,
                 **(environment or {})}
-    shop = Shop.on_free_ports(folder, BUILD, settings)
+    shop = Shop.on_free_ports(folder, BUILD, settings, replicas=replicas)
     try:
         shop.start(products)
     except BaseException:
@@ -49,15 +49,15 @@ def make_shop(environment=None, products=60):
 def close_shop(shop):
     """Stops it; a program that reported a sanitizer's finding or died by itself fails the test."""
     statuses = {}
-    for program in reversed(PROGRAMS):
-        process = shop.processes.get(program)
-        shop.stop_program(program)
+    for instance in reversed(shop.instances):
+        process = shop.processes.get(instance)
+        shop.stop_program(instance)
         if process is not None:
-            statuses[program] = process.returncode
+            statuses[instance] = process.returncode
     shop.redis.stop()
     shop.rabbitmq.stop(signal.SIGKILL)
     shop.postgres.stop()
-    logs = {program: servers.tail(shop.path("log", program), 100) for program in PROGRAMS}
+    logs = {instance: servers.tail(shop.path("log", instance), 100) for instance in shop.instances}
     shutil.rmtree(os.path.dirname(shop.folder), ignore_errors=True)
     for program, log in logs.items():
         assert "Sanitizer" not in log and "runtime error" not in log, f"{program}:\n{log}"

@@ -198,7 +198,7 @@ class Postgres:
         settings = {"listen_addresses": "", "unix_socket_directories": self.sockets, "max_connections": "200",
                     "shared_buffers": "128MB", "log_checkpoints": "off", "timezone": "UTC"}
         if not self.durable:
-            settings.update(fsync="off", synchronous_commit="off", full_page_writes="off")
+            settings.update(fsync="off", full_page_writes="off")  # what was committed outlives the server, not the machine
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         process = spawn(unprivileged([programs + "/postgres", "-D", self.data, *options]), self.log, self.folder)
         record(self.pid_file, process.pid)

@@ -47,27 +47,30 @@ def port_of(program, kind, defaults):
 
 
 class Shop:
-    """One shop in a folder. `environment` adds variables to all programs, or replaces theirs."""
+    """One shop in a folder. `environment` adds variables to all programs, or replaces theirs; under the name of a
+    program it is a dict of that one's own. `replicas` says of which programs there are several: the second instance of
+    orders is called "orders-2", and wherever a program is named an instance may be."""
 
-    def __init__(self, folder, build, ports=None, durable=True, environment=None, tls=None):
+    def __init__(self, folder, build, ports=None, durable=True, environment=None, replicas=None):
         self.folder = folder
         self.build = os.path.join(ROOT, build)
         self.ports = ports or {p: port_of(p, "PORT", PORTS) for p in PROGRAMS}
         self.admin_ports = {p: port_of(p, "ADMIN_PORT", ADMIN_PORTS) for p in PROGRAMS}
         self.tls_ports = {p: port_of(p, "TLS_PORT", TLS_PORTS) for p in PROGRAMS}
         self.environment = environment or {}
+        self.instances = [name for p in PROGRAMS for name in (p, *(f"{p}-{n + 1}" for n in range(1, (replicas or {}).get(p, 1))))]
         self.postgres = servers.Postgres(self.path("postgres"), durable)
         self.redis = servers.Redis(self.path("redis"))
         self.rabbitmq = servers.RabbitMQ(self.path("rabbitmq"))
         self.processes = {}
 
     @classmethod
-    def on_free_ports(cls, folder, build, environment=None, durable=False):
+    def on_free_ports(cls, folder, build, environment=None, durable=False, replicas=None):
         """For tests and benchmarks: nothing is shared with a shop that runs already; unless it is to be durable,
         nothing survives a power cut."""
-        shop = cls(folder, build, durable=durable, environment=environment)
+        shop = cls(folder, build, durable=durable, environment=environment, replicas=replicas)
         for ports in (shop.ports, shop.admin_ports, shop.tls_ports):
-            ports.update({program: servers.free_port() for program in PROGRAMS})
+            ports.update({instance: servers.free_port() for instance in shop.instances})
         return shop
 
     def path(self, *names):
@@ -75,6 +78,10 @@ class Shop:
 
     def url(self, program="gateway"):
         return f"http://127.0.0.1:{self.ports[program]}"
+
+    def urls(self, program):
+        """Those of all its instances, with commas between them."""
+        return ",".join(self.url(instance) for instance in self.instances if program_of(instance) == program)
 
     def tls_url(self, program="gateway"):
         return f"https://127.0.0.1:{self.tls_ports[program]}"
@@ -97,8 +104,8 @@ class Shop:
         self.migrate()
         self.make_accounts()
         self.seed(products)
-        for program in PROGRAMS:
-            self.start_program(program)
+        for instance in self.instances:
+            self.start_program(instance)
         self.wait_ready()
         self.rabbitmq.wait_ready()
 
@@ -186,52 +193,54 @@ class Shop:
         with open(self.path("credentials.json"), encoding="ascii") as file:
             return json.load(file)
 
-    def environment_of(self, program):
+    def environment_of(self, instance):
+        program = program_of(instance)
         secret = lambda name: self.path("secrets", name)
         environment = {
-            "PATH": "/usr/bin:/bin", "LISTEN_ADDRESS": "127.0.0.1", "PORT": str(self.ports[program]),
-            "ADMIN_PORT": str(self.admin_ports[program]), "TLS_PORT": str(self.tls_ports[program]),
+            "PATH": "/usr/bin:/bin", "LISTEN_ADDRESS": "127.0.0.1", "PORT": str(self.ports[instance]),
+            "ADMIN_PORT": str(self.admin_ports[instance]), "TLS_PORT": str(self.tls_ports[instance]),
             "TLS_CERT_FILE": secret("tls.crt"), "TLS_KEY_FILE": secret("tls.key"),
             "INTERNAL_SECRETS_FILE": secret("internal-secrets"), "LOG_LEVEL": "info",
             "RABBITMQ_URL_FILE": self.rabbitmq.url_file,
         }
         if program not in ("users", "payments"):
-            environment["USERS_URL"] = self.url("users")
+            environment["USERS_URL"] = self.urls("users")
         if program in ("gateway", "orders"):
-            environment["PRODUCTS_URL"] = self.url("products")
+            environment["PRODUCTS_URL"] = self.urls("products")
         if program == "gateway":
-            environment.update(ORDERS_URL=self.url("orders"), DOCS_DIR=self.path("docs"), CORS_ORIGINS="*")
+            environment.update(ORDERS_URL=self.urls("orders"), DOCS_DIR=self.path("docs"), CORS_ORIGINS="*")
         else:
             environment["DATABASE_URL"] = self.database_url(program)
             environment["CURSOR_SECRET_FILE"] = secret("cursor-secret")
         if program == "orders":
-            environment.update(PAYMENTS_URL=self.url("payments"), WEBHOOK_SECRETS_FILE=secret("webhook-secrets"))
+            environment.update(PAYMENTS_URL=self.urls("payments"), WEBHOOK_SECRETS_FILE=secret("webhook-secrets"))
         if program == "payments":
-            environment.update(WEBHOOK_URL=self.url("orders"), WEBHOOK_SECRETS_FILE=secret("webhook-secrets"))
+            environment.update(WEBHOOK_URL=self.urls("orders"), WEBHOOK_SECRETS_FILE=secret("webhook-secrets"))
         if program == "users":
-            environment.update(ORDERS_URL=self.url("orders"), KEYS_SECRET_FILE=secret("keys-secret"), PASSWORD_PEPPER_FILE=secret("password-pepper"))
+            environment.update(ORDERS_URL=self.urls("orders"), KEYS_SECRET_FILE=secret("keys-secret"), PASSWORD_PEPPER_FILE=secret("password-pepper"))
         if program == "products":
             environment.update(REDIS_URL=self.redis.url(), SELLERS=os.environ.get("SELLERS", "anyone"))
         environment.update(self.environment)
-        environment.update(self.environment.get(program, {}) if isinstance(self.environment.get(program), dict) else {})
+        for name in dict.fromkeys((program, instance)):
+            environment.update(self.environment.get(name, {}))
         return {name: value for name, value in environment.items() if isinstance(value, str)}
 
-    def start_program(self, program):
-        pid_file = self.path(program + ".pid")
+    def start_program(self, instance):
+        pid_file = self.path(instance + ".pid")
         if servers.recorded(pid_file) is not None:
             return
-        command = servers.unprivileged([self.path("bin", program)])
-        process = servers.spawn(command, self.path("log", program), self.folder, self.environment_of(program))
-        self.processes[program] = process
+        command = servers.unprivileged([self.path("bin", program_of(instance))])
+        process = servers.spawn(command, self.path("log", instance), self.folder, self.environment_of(instance))
+        self.processes[instance] = process
         servers.record(pid_file, process.pid)
 
-    def wait_ready(self, programs=PROGRAMS):
-        for program in programs:
+    def wait_ready(self, instances=None):
+        for instance in instances or self.instances:
             try:
-                servers.wait_for(lambda p=program: answers(self.admin_url(p) + "/readyz"), READY_SECONDS,
-                                 f"start of {program}", self.processes.get(program))
+                servers.wait_for(lambda name=instance: answers(self.admin_url(name) + "/readyz"), READY_SECONDS,
+                                 f"start of {instance}", self.processes.get(instance))
             except Failed as failed:
-                raise Failed(f"{failed}\n{servers.tail(self.path('log', program))}") from None
+                raise Failed(f"{failed}\n{servers.tail(self.path('log', instance))}") from None
 
     def bodegactl(self, *arguments, text=None, environment=None):
         done = subprocess.run([self.path("bin", "bodegactl"), *arguments], input=text, capture_output=True, text=True,
@@ -299,11 +308,15 @@ class Shop:
 
     def stop(self):
         """The edge first, so that nobody is cut off; then what it stands on."""
-        for program in reversed(PROGRAMS):
-            self.stop_program(program)
+        for instance in reversed(self.instances):
+            self.stop_program(instance)
         self.redis.stop()
         self.rabbitmq.stop()
         self.postgres.stop()
+
+
+def program_of(instance):
+    return instance.split("-")[0]
 
 
 def answers(url):

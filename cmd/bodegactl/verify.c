@@ -113,8 +113,8 @@ static enum fault look_around(struct verify *v, struct look *look);
 static enum fault ask(struct look *look, const struct check *check);
 static enum fault ask_one(struct look *look, const struct check *check);
 static enum fault compare(struct look *look, const struct check *check);
-static void compare_pair(struct look *look, const struct check *check, const struct side *left,
-	const struct side *right);
+static void compare_pair(struct look *look, const struct check *check, int order,
+	const struct side *left, const struct side *right);
 static enum fault side_open(
 	struct look *look, enum place place, const char *sql, struct side *side);
 static enum fault side_next(struct side *side);
@@ -276,7 +276,7 @@ static enum fault compare(struct look *look, const struct check *check)
 		                  : !right.there ? -1
 		                                 : memcmp(left.id.at, right.id.at, left.id.len);
 
-		compare_pair(look, check, order <= 0 ? &left : NULL, order >= 0 ? &right : NULL);
+		compare_pair(look, check, order, &left, &right);
 		if (order <= 0)
 			TRY(side_next(&left));
 		if (order >= 0)
@@ -296,17 +296,18 @@ static bool has_word(struct str words, struct str wanted)
 	return false;
 }
 
-static void compare_pair(struct look *look, const struct check *check, const struct side *left,
-	const struct side *right)
+/* order: below 0 the id is on the left only, above 0 on the right only. */
+static void compare_pair(struct look *look, const struct check *check, int order,
+	const struct side *left, const struct side *right)
 {
-	const struct str id = left != NULL ? left->id : right->id;
-	const struct str allowed = left != NULL ? left->words : str_from(check->alone);
-	const struct str found = right != NULL ? right->words : STR("none");
+	const struct str id = order <= 0 ? left->id : right->id;
+	const struct str allowed = order <= 0 ? left->words : str_from(check->alone);
+	const struct str found = order >= 0 ? right->words : STR("none");
 
 	if (!has_word(allowed, found))
 		note(look, check, id, allowed, found);
-	else if (left != NULL && right != NULL && left->facts.at != NULL &&
-		 right->facts.at != NULL && !str_eq(left->facts, right->facts))
+	else if (order == 0 && left->facts.at != NULL && right->facts.at != NULL &&
+		 !str_eq(left->facts, right->facts))
 		note(look, check, id, left->facts, right->facts);
 }
 
