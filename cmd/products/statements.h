@@ -12,5 +12,6 @@ extern const struct pg_statement categories_list, category_get, category_insert,
 	category_insert_child, category_ensure, categories_lock, category_update, category_rename,
 	category_delete;
 extern const struct pg_statement stock_change, movements_list;
-extern const struct pg_statement reservation_reserve, reservation_commit, reservation_release,
-	reservation_return, reservation_get, reservation_expire, reservations_due;
+extern const struct pg_statement reservation_reserve, reservation_reserve_new, reservation_commit,
+	reservation_release, reservation_return, reservation_get, reservation_expire,
+	reservations_due;

@@ -30,6 +30,7 @@ static const struct pg_statement *const statements[] = {
 	&stock_change,
 	&movements_list,
 	&reservation_reserve,
+	&reservation_reserve_new,
 	&reservation_commit,
 	&reservation_release,
 	&reservation_return,

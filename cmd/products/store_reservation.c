@@ -6,16 +6,34 @@
 #include "store.h"
 
 #include "base/check.h"
+#include "fiber/batch.h"
 
 #define ANSWER                                                                                   \
 	"SELECT outcome, revision, state, expires_at, product_id, quantity, name, price_minor, " \
 	"currency, seller_id, available, version FROM "
 
+/* A new order's reservation, as it goes together with others. */
+struct fresh {
+	struct scope *s; /* where the answer's memory comes from */
+	const struct uuid *order_id;
+	const struct items *lines;
+	int64_t ttl_us;
+	struct str actor;
+	struct reservation_answer *answer;
+	bool is_answered;
+};
+
+enum { REVISION_FIRST = 1, FRESH_MAX = 32, FRESH_RUNS_MAX = 2 };
+
+static enum fault reserve_new(struct task *t, const struct batch *batch);
 static enum fault ask(struct task *t, const struct pg_statement *statement,
 	const struct pg_value *values, size_t count, const struct uuid *order_id,
 	struct reservation_answer *answer);
-static void read_answer(struct scope *s, const struct pg_rows *rows, const struct uuid *order_id,
+static void answer_begin(struct scope *s, const struct uuid *order_id, size_t lines_max,
 	struct reservation_answer *answer);
+static void read_line(struct scope *s, struct pg_row *row, struct reservation_answer *answer);
+
+static _Thread_local struct batcher fresh = BATCHER(reserve_new, FRESH_MAX, FRESH_RUNS_MAX);
 
 const struct pg_statement reservation_reserve = {
 	"reservation_reserve",
@@ -23,24 +41,107 @@ const struct pg_statement reservation_reserve = {
 	ANSWER "reserve($1::uuid, $2::integer, $3::uuid[], $4::integer[], $5::bigint, $6::text)",
 };
 
+/* The lines by column, as unnest() takes them; those of several orders after each other. */
+struct columns {
+	int32_t *orders; /* whose line it is: 1 for the first order */
+	struct uuid *products;
+	int32_t *quantities;
+	size_t count;
+};
+
+static struct columns columns_new(struct scope *s, size_t lines_max)
+{
+	return (struct columns){
+		.orders = arena_alloc_array(s->arena, lines_max, sizeof(int32_t)),
+		.products = arena_alloc_array(s->arena, lines_max, sizeof(struct uuid)),
+		.quantities = arena_alloc_array(s->arena, lines_max, sizeof(int32_t)),
+	};
+}
+
+static void columns_add(struct columns *c, size_t order, const struct items *lines)
+{
+	const struct reservation_line *line = lines->at;
+
+	for (size_t i = 0; i < lines->count; i++, c->count++) {
+		c->orders[c->count] = (int32_t)order + 1;
+		c->products[c->count] = line[i].product_id;
+		c->quantities[c->count] = line[i].quantity;
+	}
+}
+
+/* New orders go together when several come at once; what is not as simple goes by itself. */
 enum fault store_reserve(struct task *t, const struct uuid *order_id, int32_t revision,
 	const struct items *lines, int64_t ttl_us, struct str actor,
 	struct reservation_answer *answer)
 {
 	struct scope *s = &t->scope;
-	const struct reservation_line *line = lines->at;
-	struct uuid *products = arena_alloc_array(s->arena, lines->count, sizeof *products);
-	int32_t *quantities = arena_alloc_array(s->arena, lines->count, sizeof *quantities);
+	struct columns c = columns_new(s, lines->count);
+	struct fresh job = {s, order_id, lines, ttl_us, actor, answer, false};
 
-	for (size_t i = 0; i < lines->count; i++) {
-		products[i] = line[i].product_id;
-		quantities[i] = line[i].quantity;
-	}
+	if (revision == REVISION_FIRST)
+		TRY(batch_do(t, &fresh, &job));
+	if (job.is_answered)
+		return OK;
+	columns_add(&c, 0, lines);
 	return ask(t, &reservation_reserve,
-		PG_VALUES(pg_uuid(order_id), pg_int32(revision),
-			pg_uuids(s, products, lines->count), pg_int32s(s, quantities, lines->count),
-			pg_int64(ttl_us / 1000), pg_text(actor)),
+		PG_VALUES(pg_uuid(order_id), pg_int32(revision), pg_uuids(s, c.products, c.count),
+			pg_int32s(s, c.quantities, c.count), pg_int64(ttl_us / 1000),
+			pg_text(actor)),
 		order_id, answer);
+}
+
+const struct pg_statement reservation_reserve_new = {
+	"reservation_reserve_new",
+	PG_WRITE,
+	"SELECT nth, (answer).outcome, (answer).revision, (answer).state, (answer).expires_at, "
+	"(answer).product_id, (answer).quantity, (answer).name, (answer).price_minor, "
+	"(answer).currency, (answer).seller_id, (answer).available, (answer).version "
+	"FROM reserve_new($1::uuid[], $2::text[], $3::integer[], $4::uuid[], $5::integer[], "
+	"$6::bigint)",
+};
+
+static void answer_fresh(const struct batch *batch, const struct pg_rows *rows)
+{
+	for (size_t i = 0; i < rows->count; i++) {
+		struct pg_row row = pg_row(rows, i);
+		struct fresh *job = batch_job(batch, (size_t)pg_take_int32(&row) - 1);
+
+		if (job == NULL)
+			continue;
+		if (!job->is_answered)
+			answer_begin(job->s, job->order_id, job->lines->count, job->answer);
+		job->is_answered = true;
+		read_line(job->s, &row, job->answer);
+	}
+}
+
+static enum fault reserve_new(struct task *t, const struct batch *batch)
+{
+	struct scope *s = &t->scope;
+	const size_t n = batch_count(batch);
+	struct uuid *order_ids = arena_alloc_array(s->arena, n, sizeof *order_ids);
+	struct str *actors = arena_alloc_array(s->arena, n, sizeof *actors);
+	const int64_t ttl_us = ((const struct fresh *)batch_job(batch, 0))->ttl_us;
+	struct columns c;
+	struct pg_rows rows;
+	size_t lines = 0;
+
+	for (size_t i = 0; i < n; i++)
+		lines += ((const struct fresh *)batch_job(batch, i))->lines->count;
+	c = columns_new(s, lines);
+	for (size_t i = 0; i < n; i++) {
+		const struct fresh *job = batch_job(batch, i);
+		order_ids[i] = *job->order_id;
+		actors[i] = job->actor;
+		columns_add(&c, i, job->lines);
+	}
+	TRY(pg_query(t, &reservation_reserve_new,
+		PG_VALUES(pg_uuids(s, order_ids, n), pg_texts(s, actors, n),
+			pg_int32s(s, c.orders, c.count), pg_uuids(s, c.products, c.count),
+			pg_int32s(s, c.quantities, c.count), pg_int64(ttl_us / 1000)),
+		&rows));
+	answer_fresh(batch, &rows);
+	return OK;
 }
 
 const struct pg_statement reservation_commit = {
@@ -132,7 +233,11 @@ static enum fault ask(struct task *t, const struct pg_statement *statement,
 	struct pg_rows rows;
 
 	TRY(pg_query(t, statement, values, count, &rows));
-	read_answer(&t->scope, &rows, order_id, answer);
+	answer_begin(&t->scope, order_id, rows.count, answer);
+	for (size_t i = 0; i < rows.count; i++) {
+		struct pg_row row = pg_row(&rows, i);
+		read_line(&t->scope, &row, answer);
+	}
 	return OK;
 }
 
@@ -157,46 +262,50 @@ static enum reservation_outcome outcome_of(struct str text)
 	return RESERVATION_MISSING;
 }
 
-static void read_answer(struct scope *s, const struct pg_rows *rows, const struct uuid *order_id,
+/* Nobody has reserved for it, until a row says otherwise. */
+static void answer_begin(struct scope *s, const struct uuid *order_id, size_t lines_max,
 	struct reservation_answer *answer)
 {
-	struct reservation_line *lines = arena_alloc_array(s->arena, rows->count, sizeof *lines);
-	struct shortage *shortages = arena_alloc_array(s->arena, rows->count, sizeof *shortages);
-	struct touched *touched = arena_alloc_array(s->arena, rows->count, sizeof *touched);
-
 	*answer = (struct reservation_answer){.outcome = RESERVATION_MISSING};
 	answer->reservation.order_id = *order_id;
-	answer->reservation.lines.at = lines;
-	answer->shortages.at = shortages;
-	answer->touched.at = touched;
-	for (size_t i = 0; i < rows->count; i++) {
-		struct pg_row row = pg_row(rows, i);
-		struct reservation_line line;
-		bool known;
-		int64_t available;
+	answer->reservation.lines.at =
+		arena_alloc_array(s->arena, lines_max, sizeof(struct reservation_line));
+	answer->shortages.at = arena_alloc_array(s->arena, lines_max, sizeof(struct shortage));
+	answer->touched.at = arena_alloc_array(s->arena, lines_max, sizeof(struct touched));
+}
 
-		answer->outcome = outcome_of(pg_take_text(&row));
-		answer->reservation.revision = pg_take_int32(&row);
-		answer->reservation.state = pg_take_text(&row);
-		answer->reservation.expires_at = pg_take_time(&row);
-		line.product_id = pg_take_uuid(&row);
-		line.quantity = pg_take_int32(&row);
-		line.name = pg_take_text(&row);
-		line.price = pg_take_int64(&row);
-		line.currency = pg_take_text(&row);
-		line.seller_id = pg_take_uuid(&row);
-		known = !pg_next_is_null(&row);
-		available = pg_take_int64(&row);
-		if (answer->outcome == RESERVATION_SHORT) {
-			shortages[answer->shortages.count++] = (struct shortage){
-				line.product_id, line.quantity, known ? available : -1};
-			continue;
-		}
-		if (uuid_is_nil(&line.product_id))
-			continue;
-		touched[answer->touched.count++] =
-			(struct touched){line.product_id, pg_take_int64(&row)};
-		if (line.quantity > 0)
-			lines[answer->reservation.lines.count++] = line;
+/* Copies the texts: the rows may be another task's. */
+static void read_line(struct scope *s, struct pg_row *row, struct reservation_answer *answer)
+{
+	struct reservation *reservation = &answer->reservation;
+	struct reservation_line line;
+
+	answer->outcome = outcome_of(pg_take_text(row));
+	reservation->revision = pg_take_int32(row);
+	reservation->state = scope_dup(s, pg_take_text(row));
+	reservation->expires_at = pg_take_time(row);
+	line.product_id = pg_take_uuid(row);
+	line.quantity = pg_take_int32(row);
+	line.name = scope_dup(s, pg_take_text(row));
+	line.price = pg_take_int64(row);
+	line.currency = scope_dup(s, pg_take_text(row));
+	line.seller_id = pg_take_uuid(row);
+
+	const bool is_known = !pg_next_is_null(row);
+	const int64_t available = pg_take_int64(row);
+	const int64_t version = pg_take_int64(row);
+
+	if (answer->outcome == RESERVATION_SHORT) {
+		((struct shortage *)answer->shortages.at)[answer->shortages.count++] =
+			(struct shortage){
+				line.product_id, line.quantity, is_known ? available : -1};
+		return;
 	}
+	if (uuid_is_nil(&line.product_id))
+		return;
+	((struct touched *)answer->touched.at)[answer->touched.count++] =
+		(struct touched){line.product_id, version};
+	if (line.quantity > 0)
+		((struct reservation_line *)reservation->lines.at)[reservation->lines.count++] =
+			line;
 }

@@ -318,6 +318,64 @@ static void fifty_buyers_of_ten(void **state)
 	}
 }
 
+static void new_orders_share_transactions(void **state)
+{
+	static struct reserve_job jobs[BUYERS];
+
+	(void)state;
+	for (size_t i = 0; i < BUYERS; i++)
+		jobs[i] = RESERVATION(uuid_new(), of(i % 7, 1), of(7, 1));
+	observe("UPDATE stock SET available = 100, received = 100;"
+		"UPDATE stock_movements SET quantity = 100, available = 100");
+	start(jobs, BUYERS);
+	for (size_t i = 0; i < BUYERS; i++) {
+		assert_int_equal(jobs[i].outcome, RESERVATION_OK);
+		assert_int_equal(jobs[i].total, 2);
+		assert_int_equal(jobs[i].touched, 2);
+	}
+	assert_true(observe_number("SELECT count(DISTINCT xmin::text) FROM reservations") <=
+		    BUYERS / 5);
+	assert_int_equal(available(7), 50);
+	/* the ledger runs down by one unit a line */
+	assert_int_equal(observe_number("SELECT count(DISTINCT (product_id, available))"
+					" FROM stock_movements WHERE reason = 'held'"),
+		2 * BUYERS);
+	assert_adds_up();
+}
+
+static void what_cannot_be_had_harms_no_other(void **state)
+{
+	static struct reserve_job jobs[8];
+	const struct uuid released = uuid_new();
+
+	(void)state;
+	assert_int_equal(operate(RELEASE, released), RESERVATION_OK);
+	for (size_t i = 0; i < COUNT(jobs); i++)
+		jobs[i] = RESERVATION(uuid_new(), of(i, 1), of(0, 1));
+	jobs[3].lines[0].product_id = uuid_new();
+	jobs[4].lines[0].quantity = 11;
+	jobs[5].order_id = released;
+	jobs[6].order_id = jobs[7].order_id = jobs[1].order_id;
+	jobs[6].lines[0].product_id = products[1];
+	start(jobs, COUNT(jobs));
+	for (size_t i = 0; i < COUNT(jobs); i++) {
+		static const enum reservation_outcome wanted[COUNT(jobs)] = {
+			[3] = RESERVATION_SHORT,
+			RESERVATION_SHORT,
+			RESERVATION_RELEASED,
+			RESERVATION_OK,
+			RESERVATION_DIFFERS};
+
+		if (jobs[i].outcome != (int)wanted[i])
+			fail_row(i, "got %d, want %d", jobs[i].outcome, (int)wanted[i]);
+	}
+	assert_int_equal(jobs[3].available, -1);
+	assert_int_equal(jobs[4].available, 10);
+	assert_int_equal(available(0), 6); /* two of the first order, one each of the next two */
+	assert_int_equal(observe_number("SELECT count(*) FROM reservations"), 4);
+	assert_adds_up();
+}
+
 /* The answer to a create was lost and it is sent again, and again: one reservation, one answer. */
 static void one_order_fifty_times(void **state)
 {
@@ -383,6 +441,8 @@ int reservation_tests_run(void)
 		TEST(releasing_leaves_a_tombstone),
 		TEST(expired_ones_take_their_stock_again_or_fail),
 		TEST(fifty_buyers_of_ten),
+		TEST(new_orders_share_transactions),
+		TEST(what_cannot_be_had_harms_no_other),
 		TEST(one_order_fifty_times),
 		TEST(any_order_of_anything),
 	};

@@ -1,8 +1,8 @@
 -- +goose Up
 -- Reservations: what orders hold of the stock. held -> committed | released, committed -> returned. Each operation is a
 -- function, so that it is one round trip and a hot product's lock lasts no longer than the call and its commit, and each
--- of its statements sees what was committed while the one before it waited for a lock. All of them lock the reservation
--- first and then the stock in the order of the product's id.
+-- of its statements sees what was committed while the one before it waited for a lock. All of them lock reservations
+-- first, in the order of their ids, and then the stock in the order of the products' ids.
 --
 -- Plans are kept (planned at each call, the statements took three times as long), and go from key to key whatever is
 -- known of the tables when they are made: before the first ANALYZE an order is thought to have a hundred lines, and
@@ -119,11 +119,12 @@ BEGIN
 		SELECT * INTO STRICT r FROM reservations WHERE order_id = for_order FOR NO KEY UPDATE;
 		refused := CASE WHEN r.state = 'released' THEN 'released'
 			WHEN as_revision < r.revision THEN 'stale'
-			WHEN as_revision = r.revision AND EXISTS (
-				SELECT FROM unnest(products_wanted, quantities_wanted) AS w (product_id, quantity)
-				FULL JOIN (SELECT product_id, quantity FROM reservation_lines WHERE order_id = for_order) l
-					USING (product_id)
-				WHERE w.quantity IS DISTINCT FROM l.quantity) THEN 'differs'
+			WHEN as_revision = r.revision AND (
+				cardinality(products_wanted) <> (SELECT count(*) FROM reservation_lines WHERE order_id = for_order)
+				OR EXISTS (
+					SELECT FROM unnest(products_wanted, quantities_wanted) AS w (product_id, quantity)
+					LEFT JOIN (SELECT * FROM reservation_lines WHERE order_id = for_order) l USING (product_id)
+					WHERE w.quantity IS DISTINCT FROM l.quantity)) THEN 'differs'
 			WHEN as_revision = r.revision THEN 'ok'
 			WHEN r.state <> 'held' THEN 'settled'
 			END;
@@ -193,6 +194,79 @@ BEGIN
 		DELETE FROM reservations
 		WHERE order_id = for_order AND NOT EXISTS (SELECT FROM reservation_lines WHERE order_id = for_order);
 	END IF;
+END
+$$;
+-- +goose StatementEnd
+
+-- Reserves for several orders at once, in one transaction, so that what an order costs by itself is shared by all; each
+-- gets all its lines or none. line_orders says whose each line is, by its place in for_orders. It answers in that order,
+-- and not at all for those that it leaves to reserve(): somebody has reserved for the order before, or not everybody
+-- can have what is wanted of a product.
+CREATE TYPE reservation_answer_of AS (nth integer, answer reservation_answer);
+
+-- +goose StatementBegin
+CREATE FUNCTION reserve_new(for_orders uuid[], by_actors text[], line_orders integer[], products_wanted uuid[],
+	quantities_wanted integer[], ttl_ms bigint) RETURNS SETOF reservation_answer_of
+LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+DECLARE
+	until timestamptz := now() + ttl_ms * interval '1 millisecond';
+	made uuid[];
+BEGIN
+	WITH new AS (
+		INSERT INTO reservations (order_id, revision, state, expires_at)
+		SELECT order_id, 1, 'held', until
+		FROM unnest(for_orders) AS wanted (order_id)
+		ORDER BY order_id
+		ON CONFLICT (order_id) DO NOTHING
+		RETURNING order_id)
+	SELECT array_agg(order_id) INTO made FROM new;
+
+	PERFORM FROM stock
+	WHERE product_id = ANY (products_wanted)
+	ORDER BY product_id
+	FOR NO KEY UPDATE;
+
+	RETURN QUERY
+	WITH lines AS MATERIALIZED (
+		SELECT nth, for_orders[nth] AS order_id, product_id, quantity, p.name, p.price_minor, p.currency, p.seller_id,
+			s.available, p.version + s.version AS version, sum(quantity) OVER (PARTITION BY product_id) AS wanted,
+			sum(quantity) OVER (PARTITION BY product_id ORDER BY nth) AS wanted_so_far
+		FROM unnest(line_orders, products_wanted, quantities_wanted) AS w (nth, product_id, quantity)
+		LEFT JOIN stock s USING (product_id)
+		LEFT JOIN products p ON p.id = product_id AND p.status = 'active'
+		WHERE for_orders[nth] = ANY (made) AND nth = array_position(for_orders, for_orders[nth])),
+	judged AS MATERIALIZED (
+		SELECT *, version IS NULL OR available < quantity AS is_short,
+			CASE WHEN bool_or(version IS NULL OR available < quantity) OVER (PARTITION BY nth) THEN 'short'
+				WHEN bool_or(available < wanted) OVER (PARTITION BY nth) THEN 'alone'
+				ELSE 'ok' END AS outcome
+		FROM lines),
+	moved AS (
+		UPDATE stock s
+		SET available = s.available - m.quantity, held = s.held + m.quantity, version = s.version + 1
+		FROM (SELECT product_id, sum(quantity) AS quantity FROM judged WHERE outcome = 'ok' GROUP BY product_id) m
+		WHERE s.product_id = m.product_id),
+	booked AS (
+		INSERT INTO stock_movements (product_id, reason, quantity, available, order_id, actor)
+		SELECT product_id, 'held', quantity, available - wanted_so_far, order_id, by_actors[nth]
+		FROM judged
+		WHERE outcome = 'ok'
+		ORDER BY nth),
+	kept AS (
+		INSERT INTO reservation_lines (order_id, product_id, quantity, name, price_minor, currency, seller_id)
+		SELECT order_id, product_id, quantity, name, price_minor, currency, seller_id
+		FROM judged
+		WHERE outcome = 'ok'),
+	undone AS (
+		DELETE FROM reservations r USING judged j
+		WHERE j.outcome <> 'ok' AND r.order_id = j.order_id)
+	SELECT nth, ROW(outcome, 1, 'held', until, product_id, quantity, name, price_minor, currency, seller_id,
+		CASE WHEN is_short THEN CASE WHEN version IS NOT NULL THEN available END ELSE available - wanted END,
+		version + (outcome = 'ok')::integer)::reservation_answer
+	FROM judged
+	WHERE outcome = 'ok' OR outcome = 'short' AND is_short
+	ORDER BY nth, product_id;
 END
 $$;
 -- +goose StatementEnd
@@ -309,8 +383,9 @@ $$;
 -- +goose StatementEnd
 
 -- +goose Down
-DROP FUNCTION reservation_expire, reservation_return, reservation_release, reservation_commit, reserve, reservation_move,
-	reservation_get;
+DROP FUNCTION reservation_expire, reservation_return, reservation_release, reservation_commit, reserve_new, reserve,
+	reservation_move, reservation_get;
+DROP TYPE reservation_answer_of;
 DROP TYPE reservation_answer;
 DROP TABLE reservation_lines;
 DROP TABLE reservations;

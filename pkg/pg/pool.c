@@ -28,15 +28,17 @@ static void sync_all(struct loop_hook *hook);
 static __thread struct pg *here;
 
 /* A read that writes, and a lock or a transaction that is held for ever, end by the server's own
- * hand even when this process is stopped. The settings are the session's: between us and the
- * server may be no pooler that shares sessions by transaction. */
+ * hand even when this process is stopped. No statement is so long that compiling it would pay. The
+ * settings are the session's: between us and the server may be no pooler that shares sessions by
+ * transaction. */
 static const struct pg_class_info classes[PG_CLASS_COUNT] = {
 	[PG_READ] =
 		{
 			.name = "read",
 			.settings =
 				"SELECT set_config('default_transaction_read_only', 'on', false),"
-				" set_config('statement_timeout', '2s', false)",
+				" set_config('statement_timeout', '2s', false), set_config('jit', "
+                                "'off', false)",
 			.depth = 128,
 			.answer_us = 4 * SECOND_US,
 		},
@@ -45,7 +47,8 @@ static const struct pg_class_info classes[PG_CLASS_COUNT] = {
 			.name = "slow",
 			.settings =
 				"SELECT set_config('default_transaction_read_only', 'on', false),"
-				" set_config('statement_timeout', '5s', false)",
+				" set_config('statement_timeout', '5s', false), set_config('jit', "
+                                "'off', false)",
 			.depth = 1,
 			.answer_us = 7 * SECOND_US,
 		},
@@ -55,7 +58,8 @@ static const struct pg_class_info classes[PG_CLASS_COUNT] = {
 			.settings =
 				"SELECT set_config('lock_timeout', '2s', false),"
 				" set_config('statement_timeout', '5s', false),"
-				" set_config('idle_in_transaction_session_timeout', '10s', false)",
+				" set_config('idle_in_transaction_session_timeout', '10s', false),"
+				" set_config('jit', 'off', false)",
 			.depth = 1,
 			.answer_us = 7 * SECOND_US,
 		},
