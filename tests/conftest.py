@@ -35,8 +35,8 @@ def make_shop(environment=None, products=60, replicas=None):
     folder = servers.run_folder(os.path.join(servers.scratch_folder(), "shop"))
     overlooked = shutil.copy(os.path.join(ROOT, "tests/lsan.supp"), folder)  # where the programs can read it
     os.chmod(overlooked, 0o644)
-    settings = {"BCRYPT_COST": "4", "WORKERS": "2", "LSAN_OPTIONS": "suppressions=" + overlooked, **SANITIZERS,
-                **(environment or {})}
+    settings = {"BCRYPT_COST": "4", "WORKERS": "2", "SLOW_DELAY": "300ms", "ASYNC_DELAY": "300ms",
+                "LSAN_OPTIONS": "suppressions=" + overlooked, **SANITIZERS, **(environment or {})}
     shop = Shop.on_free_ports(folder, BUILD, settings, replicas=replicas)
     try:
         shop.start(products)

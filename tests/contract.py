@@ -41,6 +41,11 @@ class Contract:
         body = self.resolved(self.operations[(method, template)]["requestBody"])
         return self.resolved(body["content"]["application/json"]["schema"])
 
+    def validate(self, name, value):
+        """Fails when the value is not as the document's schema of that name says."""
+        schema = self.document["components"]["schemas"][name]
+        jsonschema.Draft202012Validator(schema, resolver=self.resolver).validate(value)
+
     def check(self, response):
         """Fails when the answer is not one that the document describes for this operation."""
         request = response.request

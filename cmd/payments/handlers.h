@@ -11,6 +11,7 @@ struct payments_settings {
 	int64_t seed;
 	int64_t slow_delay_us;
 	int64_t async_delay_us;
+	struct str webhook_secrets;
 };
 extern struct payments_settings payments_settings;
 

@@ -3,6 +3,9 @@
 #include "handlers.h"
 
 #include "store.h"
+#include "webhook.h"
+
+#include "auth/webhook.h"
 
 #define PAYMENT "/internal/payments/{key}"
 
@@ -26,6 +29,9 @@ static const struct config_field config[] = {
 		"How late tok_slow answers.", .max = INT64_C(60000000)),
 	CONFIG(struct payments_settings, async_delay_us, DURATION, "ASYNC_DELAY", "2s",
 		"About how long tok_async stays in processing.", .max = INT64_C(3600000000)),
+	CONFIG(struct payments_settings, webhook_secrets, SECRET, "WEBHOOK_SECRETS",
+		CONFIG_REQUIRED,
+		"Signs webhooks: whsec_ and base64; of several with spaces between the first."),
 };
 
 /* orders, as whoever wants to hear of changes: WEBHOOK_URL. */
@@ -33,7 +39,28 @@ static const struct service_peer peers[] = {{.name = "webhook"}};
 
 static const struct service_job jobs[] = {
 	{"settle", 100000, payments_do_settle},
+	{"webhooks", 100000, webhooks_deliver},
 };
+
+static enum fault start(struct scope *s)
+{
+	struct texts secrets;
+
+	if (webhook_secrets_read(s, payments_settings.webhook_secrets, &secrets) != OK) {
+		const struct str why = s->detail;
+
+		s->detail = STR_NONE;
+		return fail_field(s, STR("WEBHOOK_SECRETS"), "format", "%.*s", STR_ARG(why));
+	}
+	webhook_use_secrets(secrets);
+	return OK;
+}
+
+static void start_thread(struct loop *l)
+{
+	(void)l;
+	webhook_use(service_peer("webhook"));
+}
 
 const struct service payments_service = {
 	.name = "payments",
@@ -51,4 +78,6 @@ const struct service payments_service = {
 	.peer_count = sizeof peers / sizeof *peers,
 	.jobs = jobs,
 	.job_count = sizeof jobs / sizeof *jobs,
+	.start = start,
+	.start_thread = start_thread,
 };

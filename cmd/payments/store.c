@@ -74,6 +74,7 @@ enum fault store_webhook_claim(struct task *t, int64_t lease_us, struct webhook 
 	struct pg_row row = pg_row(&rows, 0);
 	webhook->id = pg_take_uuid(&row);
 	webhook->attempts = pg_take_int32(&row);
+	webhook->entry = pg_take_text(&row);
 	read_answer(&t->scope, &rows, row.column, &answer);
 	webhook->payment = answer.payment;
 	return OK;

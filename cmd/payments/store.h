@@ -50,6 +50,7 @@ enum fault store_settle(struct task *t, size_t *count) MUST_CHECK;
 struct webhook {
 	struct uuid id;
 	int32_t attempts; /* this one counted; a later one has taken over */
+	struct str entry; /* what changed: authorised, …, refunded */
 	struct payment payment; /* as it was after the change */
 };
 

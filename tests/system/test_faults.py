@@ -9,9 +9,11 @@ import uuid
 import pytest
 
 from conftest import PASSWORD, log_in, make_product, make_shop, close_shop, http_client, place_order, register
+from internal import internal_client
 from invariants import assert_no_open_transaction, assert_stock_adds_up, settle
 
 WAITS_MAX = 60
+PAYMENT = {"order_id": str(uuid.uuid4()), "amount": 5, "currency": "USD", "token": "tok_ok"}
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +26,7 @@ def shop():
 @pytest.fixture(scope="module")
 def clients(shop):
     made = {program: http_client(shop.url(program)) for program in ("users", "products", "orders", "gateway")}
+    made["payments"] = internal_client(shop, "orders", "payments")
     yield made
     for client in made.values():
         client.close()
@@ -49,6 +52,13 @@ def operations():
 
     def new_user(people, clients):
         return register(clients["users"])
+
+    def payment(clients, *steps):
+        path = f"/internal/payments/{uuid.uuid4()}"
+        for step in ("", *steps):
+            answer = clients["payments"].request("POST" if step else "PUT", path + step, json={} if step else PAYMENT)
+            assert answer.status_code == 200, answer.text
+        return path
 
     def login(p, c):
         return "POST", "/api/v1/auth/login", {"email": p["customer"].user["email"], "password": "wrong password"}
@@ -85,6 +95,11 @@ def operations():
         "cancel order": ("orders", "customer", lambda p, c: ("POST", f"/api/v1/orders/{order(p, c)}/cancel", {})),
         "pay order": ("orders", "support", lambda p, c: (
             "POST", f"/api/v1/orders/{order(p, c)}/pay", {"method": "manual", "reference": "r"})),
+        "authorise": ("payments", None, lambda p, c: ("PUT", f"/internal/payments/{uuid.uuid4()}", PAYMENT)),
+        "capture": ("payments", None, lambda p, c: ("POST", payment(c) + "/capture", {})),
+        "void": ("payments", None, lambda p, c: ("POST", payment(c) + "/void", {})),
+        "refund": ("payments", None, lambda p, c: ("PUT", f"{payment(c, '/capture')}/refunds/{uuid.uuid4()}", {"amount": 1})),
+        "get payment": ("payments", None, lambda p, c: ("GET", payment(c), None)),
         "confirm order": ("orders", "support", lambda p, c: ("PUT", f"/api/v1/orders/{order(p, c)}/status", {"status": "confirmed"})),
     }
 
