@@ -26,7 +26,8 @@ struct pair {
 
 struct proxy {
 	pthread_t thread;
-	struct sockaddr_un server;
+	struct sockaddr_storage server;
+	socklen_t server_len;
 	int listener;
 	int port;
 	int orders[2];
@@ -36,6 +37,7 @@ struct proxy {
 	atomic_uint taken;
 };
 
+static struct proxy *start(const void *server, socklen_t server_len);
 static void *serve(void *arg);
 static bool obey(struct proxy *p);
 static void take(struct proxy *p);
@@ -45,16 +47,33 @@ static void order(struct proxy *p, char what);
 
 struct proxy *proxy_new(const char *url)
 {
+	PGconn *server = PQconnectdb(url);
+	struct sockaddr_un at = {.sun_family = AF_UNIX};
+
+	CHECK(PQstatus(server) == CONNECTION_OK && PQhost(server)[0] == '/');
+	snprintf(at.sun_path, sizeof at.sun_path, "%s/.s.PGSQL.%s", PQhost(server), PQport(server));
+	PQfinish(server);
+	return start(&at, sizeof at);
+}
+
+struct proxy *proxy_new_to_port(int port)
+{
+	const struct sockaddr_in at = {.sin_family = AF_INET,
+		.sin_port = htons((uint16_t)port),
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+
+	return start(&at, sizeof at);
+}
+
+static struct proxy *start(const void *server, socklen_t server_len)
+{
 	struct proxy *p = calloc(1, sizeof *p);
 	struct sockaddr_in any = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	socklen_t size = sizeof any;
-	PGconn *server = PQconnectdb(url);
 
-	CHECK(p != NULL && PQstatus(server) == CONNECTION_OK && PQhost(server)[0] == '/');
-	p->server.sun_family = AF_UNIX;
-	snprintf(p->server.sun_path, sizeof p->server.sun_path, "%s/.s.PGSQL.%s", PQhost(server),
-		PQport(server));
-	PQfinish(server);
+	CHECK(p != NULL);
+	memcpy(&p->server, server, server_len);
+	p->server_len = server_len;
 	for (size_t i = 0; i < PAIRS_MAX; i++)
 		p->pairs[i] = (struct pair){-1, -1};
 	p->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -167,8 +186,8 @@ static void take(struct proxy *p)
 	pair->client = client;
 	if (p->mode == PROXY_MUTE)
 		return;
-	pair->server = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (connect(pair->server, (struct sockaddr *)&p->server, sizeof p->server) != 0)
+	pair->server = socket(p->server.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (connect(pair->server, (struct sockaddr *)&p->server, p->server_len) != 0)
 		drop(pair);
 }
 

@@ -3,8 +3,8 @@
 
 #include <stdbool.h>
 
-/* A proxy for tests, on a thread of its own: a TCP port of loopback before the test's PostgreSQL,
- * whose connections can be cut, refused or made mute. */
+/* A proxy for tests, on a thread of its own: a TCP port of loopback before the test's PostgreSQL
+ * or RabbitMQ, whose connections can be cut, refused or made mute. */
 struct proxy;
 
 enum proxy_mode {
@@ -14,8 +14,11 @@ enum proxy_mode {
 	             */
 };
 
-/* `url` is the server's. */
+/* `url` is the PostgreSQL server's. */
 struct proxy *proxy_new(const char *url);
+
+/* Before a TCP port of loopback. */
+struct proxy *proxy_new_to_port(int port);
 void proxy_free(struct proxy *p);
 
 int proxy_port(const struct proxy *p);

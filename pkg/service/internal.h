@@ -61,6 +61,7 @@ struct process {
 	struct server *server;
 	struct mac_verifier *macs;
 	struct key_store keys;
+	struct live *live; /* NULL: none */
 	struct service_thread threads[WORKERS_MAX];
 	unsigned thread_count;
 	struct job jobs[SERVICE_JOBS_MAX + 1];
@@ -134,6 +135,16 @@ const struct route *routes_with_health(
 
 /* The exit status when the arguments were a question (or wrong), else -1. */
 int arguments_answer(int argc, char **argv, const struct service *service);
+
+/* ---- events.c ---- */
+
+/* What is one for the process, before its threads and after them. */
+void events_open(void);
+void events_close(void);
+
+/* A thread's part. */
+void events_open_thread(struct service_thread *t);
+void events_close_thread(struct service_thread *t);
 
 /* ---- jobs.c ---- */
 

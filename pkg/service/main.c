@@ -54,10 +54,12 @@ int service_main(int argc, char **argv, const struct service *service)
 	show_process();
 	status = EXIT_FAILURE;
 	if (open_server()) {
+		events_open();
 		if (ports_are_free() && threads_start()) {
 			serve(&signals);
 			status = EXIT_SUCCESS;
 		}
+		events_close();
 		server_free(process.server);
 	}
 	if (status != EXIT_SUCCESS) {

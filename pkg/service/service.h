@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
+#include "amqp/live.h"
 #include "auth/mac.h"
 #include "auth/token.h"
 #include "base/buf.h"
@@ -30,6 +31,15 @@ struct service_job {
 	enum fault (*run)(struct task *t);
 };
 
+/* What a service hears of the others by RabbitMQ (RABBITMQ_URL). */
+struct service_events {
+	/* Live: see live_config; each thread's loop hears. NULL keys: nothing. */
+	const char *const *live_keys;
+	size_t live_key_count;
+	void (*receive)(struct loop *l, const struct event *event);
+	void (*missed)(struct loop *l);
+};
+
 struct service {
 	const char *name; /* "products" */
 	const char *summary; /* a sentence for --help */
@@ -44,6 +54,7 @@ struct service {
 	void *config_struct;
 	const struct pg_schema *schema; /* NULL: no database */
 	bool redis;
+	const struct service_events *events; /* NULL: neither tells nor hears any */
 	/* Where the keys that verify access tokens come from: gives a JWKS document that lives in
 	 * the task's scope. NULL: from users (USERS_URL); a service whose routes are all for
 	 * services needs none. Suspends. */

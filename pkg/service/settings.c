@@ -66,6 +66,12 @@ static const struct config_field redis_fields[] = {
 		"Redis; without it nothing is cached.", .choices = "redis unix"),
 };
 
+static const struct config_field events_fields[] = {
+	CONFIG(struct settings, rabbitmq_url, URL, "RABBITMQ_URL", CONFIG_OPTIONAL,
+		"RabbitMQ (amqp://user:password@host:port/vhost); without it events wait.",
+		.choices = "amqp"),
+};
+
 static void gather(struct scope *s, const struct service *service, struct settings *settings,
 	struct fields *fields);
 static void add(struct fields *fields, const struct config_field *field, size_t count);
@@ -78,6 +84,7 @@ static void check_tls(struct scope *s, struct settings *settings);
 static void check_currency(struct scope *s, const struct settings *settings);
 static void check_cursor_secret(struct scope *s, const struct settings *settings);
 static void check_secrets(struct scope *s, struct settings *settings);
+static void check_rabbitmq(struct scope *s, const struct settings *settings);
 static void check_peer(
 	struct scope *s, const struct service *service, struct settings *settings, size_t index);
 static struct str address_of(struct scope *s, struct str url);
@@ -98,6 +105,7 @@ enum fault settings_load(struct scope *s, const struct service *service, struct 
 		if (service->schema != NULL)
 			check_cursor_secret(s, settings);
 		check_secrets(s, settings);
+		check_rabbitmq(s, settings);
 		for (size_t i = 0; i < settings->peer_count; i++)
 			check_peer(s, service, settings, i);
 	}
@@ -132,6 +140,8 @@ static void gather(struct scope *s, const struct service *service, struct settin
 		add(fields, database_fields, sizeof database_fields / sizeof *database_fields);
 	if (service->redis)
 		add(fields, redis_fields, sizeof redis_fields / sizeof *redis_fields);
+	if (service->events != NULL)
+		add(fields, events_fields, sizeof events_fields / sizeof *events_fields);
 	for (size_t i = 0; i < service->peer_count; i++)
 		add_peer(s, settings, &service->peers[i], fields);
 	if (service_knows_people(service) && service->fetch_keys == NULL &&
@@ -238,6 +248,13 @@ static void check_secrets(struct scope *s, struct settings *settings)
 		return;
 	fail_field(s, STR("INTERNAL_SECRETS"), "format", "%.*s", STR_ARG(s->detail));
 	s->detail = STR_NONE;
+}
+
+static void check_rabbitmq(struct scope *s, const struct settings *settings)
+{
+	if (settings->rabbitmq_url.len > 0 && !broker_url_valid(settings->rabbitmq_url))
+		fail_field(s, STR("RABBITMQ_URL"), "format",
+			"must be amqp://user:password@host:port/vhost");
 }
 
 static void check_peer(

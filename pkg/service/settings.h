@@ -32,6 +32,8 @@ struct settings {
 
 	struct str redis_url;
 
+	struct str rabbitmq_url;
+
 	struct service_peer peers[SERVICE_PEERS_MAX]; /* service.peers, and users for its keys */
 	size_t peer_count;
 	struct texts peer_urls[SERVICE_PEERS_MAX];

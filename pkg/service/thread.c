@@ -123,6 +123,7 @@ static bool set_up(struct service_thread *t, struct str *error)
 	if (process.service->redis)
 		open_redis(t);
 	open_peers(t);
+	events_open_thread(t);
 	if (process.service->start_thread != NULL)
 		process.service->start_thread(t->loop);
 	t->server = server_worker_new(process.server, t->loop, error);
@@ -195,6 +196,7 @@ static void tear_down(struct service_thread *t)
 	}
 	loop_timer_clear(l, &t->beat);
 	loop_timer_clear(l, &t->drain);
+	events_close_thread(t);
 	if (process.service->stop_thread != NULL)
 		process.service->stop_thread(l);
 	for (size_t i = 0; i < process.settings.peer_count; i++)
