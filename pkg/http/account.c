@@ -2,7 +2,7 @@
  * The one place where requests are counted and logged: a line and a few cells for each exchange
  * that has ended, whatever its route. Series are made when first needed and then found by index,
  * because making one takes a lock. */
-#include "http/internal.h"
+#include "http/live_object.h"
 
 #include "base/check.h"
 #include "base/clock.h"
@@ -16,8 +16,10 @@
 #include <stdlib.h>
 
 /* Those that a route may answer with; any other is counted as one of the last slot. */
-static const short statuses[] = {200, 201, 202, 204, 206, 301, 302, 303, 304, 307, 308, 400, 401,
-	402, 403, 404, 405, 409, 412, 413, 414, 415, 422, 429, 431, 499, 500, 502, 503, 504};
+static const short statuses[] = {101, 200, 201, 202, 204, 206, 301, 302, 303, 304, 307, 308, 400,
+	401, 402, 403, 404, 405, 409, 412, 413, 414, 415, 422, 426, 429, 431, 499, 500, 502, 503,
+	504};
+static const struct str live_kinds[] = {{"websocket", 9}, {"events", 6}};
 enum { STATUS_COUNT = sizeof statuses / sizeof statuses[0] };
 
 /* What is known of a request that fits no route. */
@@ -36,12 +38,16 @@ static struct {
 	struct counter *request_bytes;
 	struct counter *response_bytes;
 	struct histogram *arena_bytes;
-	struct counter *refused[REFUSED_TASKS + 1];
+	struct counter *refused[REFUSED_STREAMS + 1];
 	struct counter *cut[CUT_STALL + 1];
+	struct gauge *live[LIVE_EVENTS + 1];
+	struct counter *live_messages[LIVE_EVENTS + 1];
+	struct counter *live_ended[LIVE_EVENTS + 1][LIVE_ENDS];
 } shared;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static void make_shared(void);
+static void make_live(void);
 static void init_route(struct route_metrics *m, struct str route, struct str method);
 static struct route_metrics *metrics_of(const struct exchange *e);
 static struct counter *requests_of(struct route_metrics *m, int status);
@@ -122,6 +128,30 @@ void account_refused(enum refused why)
 void account_cut(enum cut why)
 {
 	counter_inc(shared.cut[why]);
+}
+
+void account_live_opened(enum live_kind kind)
+{
+	gauge_add(shared.live[kind], 1);
+}
+
+void account_live_ended(const struct live *l)
+{
+	const enum live_kind kind = l->config.kind;
+	const struct live_reason *reason = live_reason(l->why);
+	const struct log_context context = {
+		.request_id = l->request_id, .traceparent = l->traceparent};
+	char user[UUID_TEXT_LEN + 1];
+
+	gauge_add(shared.live[kind], -1);
+	counter_add(shared.live_messages[kind], l->messages_sent);
+	counter_inc(shared.live_ended[kind][l->why]);
+	log_line_of(&context, LEVEL_INFO, "stream ended", LOG_TEXT("route", l->route->path),
+		LOG_STR("kind", live_kinds[kind]), LOG_TEXT("why", reason->name),
+		LOG_INT("messages", l->messages_sent), LOG_INT("bytes", l->bytes_sent),
+		LOG_INT("received", l->messages_received),
+		LOG_MS("ms", clock_monotonic_us() - l->opened_us), LOG_STR("peer", l->peer),
+		LOG_STR("user", uuid_format(&l->user_id, user)));
 }
 
 /* ---- log ---- */
@@ -227,7 +257,7 @@ static void init_route(struct route_metrics *m, struct str route, struct str met
 
 static void make_shared(void)
 {
-	static const char *const refused[] = {"connections", "descriptors", "tasks"};
+	static const char *const refused[] = {"connections", "descriptors", "tasks", "streams"};
 	static const char *const cut[] = {"head", "idle", "stall"};
 
 	shared.in_flight =
@@ -239,7 +269,7 @@ static void make_shared(void)
 		counter_get("bodega_http_response_bytes_total", "Bytes of answers' bodies.", NULL);
 	shared.arena_bytes = histogram_get("bodega_http_request_arena_bytes",
 		"Memory that a request took for itself.", &histogram_bytes, NULL);
-	for (size_t i = 0; i <= REFUSED_TASKS; i++)
+	for (size_t i = 0; i <= REFUSED_STREAMS; i++)
 		shared.refused[i] = counter_get("bodega_http_refused_total",
 			"Connections and requests refused because a bound was reached.",
 			LABELS({"bound", str_from(refused[i])}));
@@ -247,8 +277,25 @@ static void make_shared(void)
 		shared.cut[i] = counter_get("bodega_http_connections_cut_total",
 			"Connections ended because they took too long.",
 			LABELS({"time", str_from(cut[i])}));
+	make_live();
 	metric_callback("bodega_fiber_stack_high_water_bytes", "Deepest stack of a fiber so far.",
 		NULL, stack_high_water, NULL);
+}
+
+static void make_live(void)
+{
+	for (size_t i = 0; i <= LIVE_EVENTS; i++) {
+		const struct str kind = live_kinds[i];
+
+		shared.live[i] = gauge_get(
+			"bodega_live_streams", "Live streams open.", LABELS({"kind", kind}));
+		shared.live_messages[i] = counter_get("bodega_live_messages_total",
+			"Messages sent by live streams that have ended.", LABELS({"kind", kind}));
+		for (size_t k = 0; k < LIVE_ENDS; k++)
+			shared.live_ended[i][k] = counter_get("bodega_live_streams_ended_total",
+				"Live streams that ended, and why.",
+				LABELS({"kind", kind}, {"why", str_from(live_reason(k)->name)}));
+	}
 }
 
 static int64_t stack_high_water(void *arg)

@@ -22,6 +22,7 @@ enum {
 	CONNECTION_MAGIC = 0x434f4e4e,
 	USER_TIMEOUT_MS = 30000, /* for a peer that acknowledges nothing */
 	STALL_BYTES_MIN = 1 << 10, /* that must move within stall_timeout_us */
+	STATE_ESTABLISHED = 1, /* TCP_ESTABLISHED: netinet/tcp.h does not go with linux/tcp.h */
 	CLOSING_GRACE_US = 1000000, /* for the first request of a new connection while closing */
 };
 
@@ -36,6 +37,7 @@ static enum connection_phase phase_of(const struct connection *c);
 static enum connection_phase phase_of_input(const struct connection *c);
 static bool is_stalled(struct connection *c, int64_t now_us);
 static uint64_t bytes_moved(const struct connection *c);
+static bool peer_has_left(const struct connection *c);
 static void drop(struct connection *c, enum cut why);
 static void close_if_idle(struct connection *c, int64_t now_us);
 
@@ -163,7 +165,7 @@ static void begin_http2(struct connection *c)
 
 void connection_will_linger(struct connection *c)
 {
-	if (c->state == CONNECTION_HTTP1 && c->linger_fd < 0)
+	if (c->state != CONNECTION_HTTP2 && c->linger_fd < 0)
 		c->linger_fd = dup(h2o_socket_get_fd(c->socket));
 }
 
@@ -211,7 +213,9 @@ void connection_sweep(struct connection *c, int64_t now_us)
 		if (is_stalled(c, now_us))
 			drop(c, CUT_STALL);
 		break;
-	case PHASE_RUNNING: /* its task has a deadline */
+	case PHASE_RUNNING: /* its task has a deadline, a live stream its heartbeat */
+		if (c->live != NULL && c->state == CONNECTION_HTTP1 && peer_has_left(c))
+			live_events_lost(c->live);
 		break;
 	}
 }
@@ -232,6 +236,10 @@ static enum connection_phase phase_of(const struct connection *c)
 	switch (c->state) {
 	case CONNECTION_TLS:
 		return PHASE_HEAD;
+	case CONNECTION_WEBSOCKET:
+		return h2o_socket_is_writing(c->socket) ? PHASE_SENDING
+		       : c->live != NULL                ? PHASE_RUNNING
+		                                        : PHASE_IDLE;
 	case CONNECTION_SNIFF:
 		return c->socket->input->size > 0 ? PHASE_HEAD : PHASE_IDLE;
 	case CONNECTION_HTTP1:
@@ -279,6 +287,16 @@ static uint64_t bytes_moved(const struct connection *c)
 	if (getsockopt(h2o_socket_get_fd(c->socket), IPPROTO_TCP, TCP_INFO, &info, &len) != 0)
 		return 0;
 	return c->phase == PHASE_SENDING ? info.tcpi_bytes_acked : info.tcpi_bytes_received;
+}
+
+/* libh2o does not read from an HTTP/1 connection while it answers; the kernel knows. */
+static bool peer_has_left(const struct connection *c)
+{
+	struct tcp_info info = {0};
+	socklen_t len = sizeof info;
+
+	return getsockopt(h2o_socket_get_fd(c->socket), IPPROTO_TCP, TCP_INFO, &info, &len) == 0 &&
+	       info.tcpi_state != STATE_ESTABLISHED;
 }
 
 static void drop(struct connection *c, enum cut why)

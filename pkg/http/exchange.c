@@ -63,6 +63,7 @@ static struct exchange *exchange_new(struct server_worker *w, const struct site 
 	e->reply.header_count = 0;
 	e->reply.stream = NULL;
 	e->reply.stream_bytes = -1;
+	e->reply.live = NULL;
 	e->magic = EXCHANGE_MAGIC;
 	e->worker = w;
 	e->site = site;
@@ -241,17 +242,24 @@ static void exchange_end(struct exchange *e)
 	struct server_worker *w = e->worker;
 
 	stream_end(e);
-	account_end(e);
+	if (!e->detached)
+		exchange_detach(e);
 	e->magic = 0;
 	list_remove(&e->link);
 	w->exchange_count--;
-	w->public_exchange_count -= !e->site->admin;
 	if (w->spare_count == SPARE_MAX) {
 		free(e);
 		return;
 	}
 	list_prepend(&w->spare, &e->link);
 	w->spare_count++;
+}
+
+void exchange_detach(struct exchange *e)
+{
+	e->detached = true;
+	account_end(e);
+	e->worker->public_exchange_count -= !e->site->admin;
 }
 
 void exchange_cancel_all(struct server_worker *w)

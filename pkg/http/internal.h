@@ -4,6 +4,7 @@
 /* What the files of this package know of each other: the process' server, a loop's worker, its
  * connections, and the exchange of one request for one reply. */
 
+#include "http/live.h"
 #include "http/route_table.h"
 #include "http/server.h"
 
@@ -42,6 +43,16 @@ struct listener {
 
 enum { LISTENERS_MAX = 3 };
 
+/* Streams by the time of their next visit; see live.c. */
+enum { LIVE_SLOTS = 32 };
+
+struct live_wheel {
+	struct list slots[LIVE_SLOTS];
+	size_t at;
+	struct loop_timer tick; /* set while there are streams */
+	size_t count; /* of streams */
+};
+
 struct server_worker {
 	h2o_context_t h2o; /* first: libh2o hands it back */
 	struct server *server;
@@ -56,6 +67,7 @@ struct server_worker {
 	size_t spare_count;
 	size_t exchange_count;
 	size_t public_exchange_count;
+	struct live_wheel live;
 	struct lingering *lingering;
 	struct loop_timer sweep;
 	struct loop_timer resume; /* set while accepting is paused */
@@ -66,7 +78,13 @@ struct server_worker {
 
 /* ---- connection.c ---- */
 
-enum connection_state { CONNECTION_TLS, CONNECTION_SNIFF, CONNECTION_HTTP1, CONNECTION_HTTP2 };
+enum connection_state {
+	CONNECTION_TLS,
+	CONNECTION_SNIFF,
+	CONNECTION_HTTP1,
+	CONNECTION_HTTP2,
+	CONNECTION_WEBSOCKET
+};
 
 /* What a connection is doing as far as its times go; worked out anew by each sweep. */
 enum connection_phase { PHASE_IDLE, PHASE_HEAD, PHASE_BODY, PHASE_RUNNING, PHASE_SENDING };
@@ -82,6 +100,7 @@ struct connection {
 	size_t exchanges; /* not yet answered whole */
 	size_t unsent; /* of those, whose bytes libh2o still holds */
 	uint64_t requests; /* so far */
+	struct live *live; /* a stream that has the connection to itself */
 	/* the sweep's */
 	enum connection_phase phase;
 	int64_t phase_us; /* since when */
@@ -144,6 +163,8 @@ struct exchange {
 	int64_t streamed;
 	bool began;
 	bool broken; /* by stream_break */
+	bool live; /* the stream is a live one */
+	bool detached; /* it has begun: as a request it has been accounted for */
 };
 
 /* libh2o's handler: starts a task for the request. */
@@ -152,6 +173,9 @@ struct site_handler {
 	h2o_handler_t super;
 	const struct site *site;
 };
+
+/* What goes on is no request any more, but a stream. */
+void exchange_detach(struct exchange *e);
 
 /* Cancels the tasks of all, breaks off their streams. */
 void exchange_cancel_all(struct server_worker *w);
@@ -182,7 +206,22 @@ void respond_head(struct exchange *e, int64_t length);
 void stream_begin(struct exchange *e);
 void stream_proceed(struct exchange *e);
 void stream_break(struct exchange *e); /* as if its producer had failed; harmless without one */
-void stream_end(struct exchange *e); /* closes it; harmless without one */
+void stream_end(struct exchange *e); /* closes it, and what is live; harmless without one */
+
+/* ---- live.c, live_events.c, live_websocket.c ---- */
+
+void live_wheel_init(struct server_worker *w);
+void live_end_all(struct server_worker *w, enum live_end why);
+
+/* The connection is the stream's alone: both know of each other. */
+void live_bind(struct live *l, struct connection *c);
+
+/* The peer of its HTTP/1 connection has left. */
+void live_events_lost(struct live *l);
+
+void live_events_begin(struct live *l, struct exchange *e);
+void live_websocket_begin(struct live *l, struct exchange *e);
+void live_gone(struct live *l);
 
 /* ---- account.c ---- */
 
@@ -193,7 +232,9 @@ void account_start(const struct exchange *e);
 void account_end(const struct exchange *e);
 void account_library_reply(const struct site *site, const h2o_req_t *req, enum fault fault);
 void account_connection(int by);
-enum refused { REFUSED_CONNECTIONS, REFUSED_DESCRIPTORS, REFUSED_TASKS };
+enum refused { REFUSED_CONNECTIONS, REFUSED_DESCRIPTORS, REFUSED_TASKS, REFUSED_STREAMS };
 void account_refused(enum refused why);
 enum cut { CUT_HEAD, CUT_IDLE, CUT_STALL };
 void account_cut(enum cut why);
+void account_live_opened(enum live_kind kind);
+void account_live_ended(const struct live *l);

@@ -50,6 +50,7 @@ static enum fault copy_head(struct exchange *e, struct scope *s)
 	r->method = scope_dup(s, text_of(req->method));
 	r->target = scope_dup(s, text_of(req->path));
 	r->authority = scope_dup(s, text_of(req->authority));
+	r->upgrade = scope_dup(s, text_of(req->upgrade));
 	r->path = r->target;
 	copy_headers(e, s->arena);
 	return OK;

@@ -19,6 +19,7 @@ struct reply {
 	struct stream *stream; /* instead of body: its bytes as they come; owned by http from the
 	                          handler's return */
 	int64_t stream_bytes; /* Content-Length of the stream, -1 when not known */
+	struct live *live; /* instead of either: set by live_open */
 };
 
 /* 200, 201, … with a JSON body. Always OK, so that a handler can end with `return reply_json(…)`.

@@ -45,6 +45,7 @@ struct request {
 	struct str scheme; /* "http" or "https" */
 	struct str authority; /* Host or :authority */
 	int version; /* 0x100, 0x101, 0x200 */
+	struct str upgrade; /* Upgrade, when Connection names it; it is not among the headers */
 };
 
 /* The first header of that lower-case name; STR_NONE when there is none. */

@@ -12,6 +12,7 @@
 
 #include <stdio.h>
 
+static void begin_live(struct exchange *e);
 static void become_problem(struct exchange *e, struct scope *s);
 static void answer_condition(struct exchange *e);
 static void send_body(struct exchange *e);
@@ -33,10 +34,20 @@ void exchange_respond(struct exchange *e, struct scope *s)
 		answer_condition(e);
 	if (e->site->server->config.before_reply != NULL)
 		e->site->server->config.before_reply(&e->request, &e->reply);
-	if (e->reply.stream != NULL && !is_head(e))
+	if (e->reply.live != NULL && !is_head(e))
+		begin_live(e);
+	else if (e->reply.stream != NULL && !is_head(e))
 		stream_begin(e);
 	else
 		send_body(e);
+}
+
+static void begin_live(struct exchange *e)
+{
+	if (e->reply.status == 101)
+		live_websocket_begin(e->reply.live, e);
+	else
+		live_events_begin(e->reply.live, e);
 }
 
 static void become_problem(struct exchange *e, struct scope *s)
@@ -87,9 +98,9 @@ static void send_body(struct exchange *e)
 	h2o_iovec_t body = h2o_iovec_init(reply->body.at, reply->body.len);
 	const bool bodiless = reply->status == 204 || reply->status == 304;
 
-	respond_head(e, bodiless                ? -1
-			: reply->stream != NULL ? reply->stream_bytes
-						: (int64_t)reply->body.len);
+	respond_head(e, bodiless                                       ? -1
+			: reply->stream != NULL || reply->live != NULL ? reply->stream_bytes
+								       : (int64_t)reply->body.len);
 	h2o_start_response(e->req, &e->generator);
 	e->sending = true;
 	e->connection->unsent++;
@@ -250,6 +261,8 @@ static void drop_arena(void *slot)
 static const char *reason_of(int status)
 {
 	switch (status) {
+	case 101:
+		return "Switching Protocols";
 	case 200:
 		return "OK";
 	case 201:
@@ -296,6 +309,8 @@ static const char *reason_of(int status)
 		return "Unsupported Media Type";
 	case 422:
 		return "Unprocessable Content";
+	case 426:
+		return "Upgrade Required";
 	case 429:
 		return "Too Many Requests";
 	case 431:

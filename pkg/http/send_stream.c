@@ -34,6 +34,9 @@ void stream_end(struct exchange *e)
 {
 	struct stream *stream = e->reply.stream;
 
+	if (e->reply.live != NULL) /* it has not begun */
+		live_gone(e->reply.live);
+	e->reply.live = NULL;
 	if (stream == NULL)
 		return;
 	loop_hook_clear(&e->piece_hook);
@@ -107,6 +110,8 @@ static void begin(struct exchange *e)
 	e->began = true;
 	respond_head(e, e->reply.stream_bytes);
 	h2o_start_response(e->req, &e->generator);
+	if (e->live)
+		exchange_detach(e);
 }
 
 static void fail_early(struct exchange *e)

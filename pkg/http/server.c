@@ -20,6 +20,7 @@ enum {
 	/* Over idling, head and body together; the sweep has the real times. */
 	HTTP1_MARGIN_MS = 600000,
 	STREAMS_MAX = 100, /* running at a time, a connection */
+	HEARTBEAT_US = 25000000, /* less than the minute after which proxies give up */
 };
 
 static const struct route fallback_route = {.path = "fallback", .method = "*", .who = ANYONE};
@@ -40,6 +41,8 @@ struct server *server_new(const struct server_config *config, struct str *error)
 
 	CHECK(s != NULL);
 	s->config = *config;
+	if (s->config.heartbeat_us == 0)
+		s->config.heartbeat_us = HEARTBEAT_US;
 	s->admin.admin = true;
 	s->site.fallback = fallback_route;
 	s->site.fallback.handler = config->fallback;

@@ -39,6 +39,8 @@ struct server_config {
 	                        find room. 0: no bound but that one */
 	int64_t head_timeout_us; /* from the first byte of a head to its last: 10 s */
 	int64_t idle_timeout_us; /* keep-alive: 75 s */
+	size_t streams_max; /* live ones, a worker; more: 503. 0: no bound */
+	int64_t heartbeat_us; /* of live streams; 0: 25 s */
 	int64_t stall_timeout_us; /* with unsent output or a half-received request: 30 s */
 };
 
@@ -50,9 +52,10 @@ void server_free(struct server *s);
 struct server_worker *server_worker_new(struct server *s, struct loop *l, struct str *error);
 
 /* The steps of draining, on the worker's thread. announce: HTTP/1 answers carry Connection: close;
- * new connections are still served. close: HTTP/2 gets GOAWAY, idle HTTP/1 connections are closed
- * as soon as they are idle, and the listeners once no new connection has come for
- * SERVER_QUIET_US; requests go on. Then server_worker_connections says how many are left. */
+ * new connections are still served. close: live streams end, HTTP/2 gets GOAWAY, idle HTTP/1
+ * connections are closed as soon as they are idle, and the listeners once no new connection has
+ * come for SERVER_QUIET_US; requests go on. Then server_worker_connections says how many are left.
+ */
 enum { SERVER_QUIET_US = 2000000 };
 void server_worker_announce(struct server_worker *w);
 void server_worker_close(struct server_worker *w);

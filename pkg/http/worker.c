@@ -47,6 +47,7 @@ struct server_worker *server_worker_new(struct server *s, struct loop *l, struct
 	list_init(&w->spare);
 	w->sweep.fire = on_sweep;
 	w->resume.fire = on_resume;
+	live_wheel_init(w);
 	/* libh2o's own choice is twice that, and would be half of what a busy connection costs */
 	h2o_socket_buffer_prototype._initial_buf.capacity = H2O_SOCKET_INITIAL_INPUT_BUFFER_SIZE;
 	h2o_context_init(&w->h2o, loop_h2o(l), &s->h2o);
@@ -74,6 +75,7 @@ void server_worker_free(struct server_worker *w)
 			connection_cut(CONTAINER_OF(at, struct connection, link));
 		loop_turn(w->loop, 10);
 	}
+	loop_timer_clear(w->loop, &w->live.tick);
 	linger_end(w);
 	exchange_free_spare(w);
 	h2o_timeout_unlink(&w->h2o.http2._graceful_shutdown_timeout);
@@ -259,6 +261,7 @@ void server_worker_close(struct server_worker *w)
 {
 	server_worker_announce(w);
 	w->closing = true;
+	live_end_all(w, LIVE_STOPPING);
 	loop_timer_set(w->loop, &w->sweep, loop_now_us(w->loop));
 }
 

@@ -21,6 +21,7 @@ enum {
 	ARENAS_MAX = 2, /* of malloc: each costs memory that only its threads use */
 	CONNECTIONS_MAX = 8192, /* a thread */
 	REQUESTS_MAX = 3072, /* a thread; the loop's tasks_max is 4096 */
+	STREAMS_MAX = 4096, /* live ones, a thread */
 	HEAD_TIMEOUT_US = 10000000,
 	IDLE_TIMEOUT_US = 75000000,
 	STALL_TIMEOUT_US = 30000000
@@ -139,6 +140,7 @@ static bool open_server(void)
 		.tls_key_file = settings->tls_key_file.at,
 		.connections_max = CONNECTIONS_MAX,
 		.requests_max = REQUESTS_MAX,
+		.streams_max = STREAMS_MAX,
 		.head_timeout_us = HEAD_TIMEOUT_US,
 		.idle_timeout_us = IDLE_TIMEOUT_US,
 		.stall_timeout_us = STALL_TIMEOUT_US,
