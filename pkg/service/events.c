@@ -18,7 +18,7 @@ void events_open(void)
 
 	if (events == NULL || events->live_keys == NULL || process.settings.rabbitmq_url.len == 0)
 		return;
-	process.live = live_new(&(const struct live_config){
+	process.feed = feed_new(&(const struct feed_config){
 		.broker = broker(),
 		.keys = events->live_keys,
 		.key_count = events->live_key_count,
@@ -29,17 +29,17 @@ void events_open(void)
 
 void events_close(void)
 {
-	live_free(process.live);
+	feed_free(process.feed);
 }
 
 void events_open_thread(struct service_thread *t)
 {
-	if (process.live != NULL)
-		live_join(process.live, t->loop);
+	if (process.feed != NULL)
+		feed_join(process.feed, t->loop);
 }
 
 void events_close_thread(struct service_thread *t)
 {
-	if (process.live != NULL)
-		live_leave(process.live, t->loop);
+	if (process.feed != NULL)
+		feed_leave(process.feed, t->loop);
 }

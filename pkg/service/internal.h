@@ -61,7 +61,7 @@ struct process {
 	struct server *server;
 	struct mac_verifier *macs;
 	struct key_store keys;
-	struct live *live; /* NULL: none */
+	struct feed *feed; /* NULL: none */
 	struct service_thread threads[WORKERS_MAX];
 	unsigned thread_count;
 	struct job jobs[SERVICE_JOBS_MAX + 1];

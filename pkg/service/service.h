@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-#include "amqp/live.h"
+#include "amqp/feed.h"
 #include "auth/mac.h"
 #include "auth/token.h"
 #include "base/buf.h"
@@ -33,7 +33,7 @@ struct service_job {
 
 /* What a service hears of the others by RabbitMQ (RABBITMQ_URL). */
 struct service_events {
-	/* Live: see live_config; each thread's loop hears. NULL keys: nothing. */
+	/* Live: see feed_config; each thread's loop hears. NULL keys: nothing. */
 	const char *const *live_keys;
 	size_t live_key_count;
 	void (*receive)(struct loop *l, const struct event *event);

@@ -2,7 +2,7 @@
  * What a loop hears: each event once and in order, and where it may have missed some. */
 #include "amqp/testing.h"
 
-#include "amqp/live.h"
+#include "amqp/feed.h"
 
 #include <unistd.h>
 
@@ -11,7 +11,7 @@ enum { HEARD_MAX = 64, MISSED = -1 };
 static const char *const keys[] = {"livetest.*"};
 
 static struct publisher *publisher;
-static struct live *live;
+static struct feed *feed;
 static int64_t heard[HEARD_MAX]; /* positions, or MISSED */
 static size_t heard_count;
 static int64_t last_heard;
@@ -92,7 +92,7 @@ static void publish_from(const char *source, int64_t position)
 
 static int set_up(void **state)
 {
-	const struct live_config config = {
+	const struct feed_config config = {
 		.broker = rabbit.proxied,
 		.keys = keys,
 		.key_count = 1,
@@ -102,8 +102,8 @@ static int set_up(void **state)
 
 	(void)state;
 	heard_count = 0;
-	live = live_new(&config);
-	live_join(live, world.loop);
+	feed = feed_new(&config);
+	feed_join(feed, world.loop);
 	turn_until(heard_count == 1);
 	return 0;
 }
@@ -111,8 +111,8 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	(void)state;
-	live_leave(live, world.loop);
-	live_free(live);
+	feed_leave(feed, world.loop);
+	feed_free(feed);
 	proxy_set(rabbit.proxy, PROXY_PASS);
 	return 0;
 }
@@ -165,7 +165,7 @@ static void it_comes_back_by_itself(void **state)
 	(void)state;
 	proxy_set(rabbit.proxy, PROXY_REFUSE);
 	proxy_cut(rabbit.proxy);
-	turn_until(!live_is_open(live));
+	turn_until(!feed_is_open(feed));
 	publish_from("/a", 1);
 	proxy_set(rabbit.proxy, PROXY_PASS);
 	turn_until(heard_count == 2);
@@ -179,21 +179,21 @@ static void it_comes_back_by_itself(void **state)
 static void a_loop_that_is_far_behind_is_told(void **state)
 {
 	struct counter *const came = counter_get("bodega_live_events_total", "", NULL);
-	const uint64_t until = counter_value(came) + LIVE_BEHIND_MAX + 100;
+	const uint64_t until = counter_value(came) + FEED_BEHIND_MAX + 100;
 
 	(void)state;
-	for (int64_t position = 1; position <= LIVE_BEHIND_MAX + 100; position++)
+	for (int64_t position = 1; position <= FEED_BEHIND_MAX + 100; position++)
 		observer_publish(position);
 	while (counter_value(came) < until)
 		usleep(1000);
 	assert_int_equal(heard_count, 1);
-	turn_until(heard_count > LIVE_BEHIND_MAX + 1);
+	turn_until(heard_count > FEED_BEHIND_MAX + 1);
 	assert_int_equal(heard[1], 1);
 	assert_int_equal(last_heard, MISSED);
-	assert_int_equal(heard_count, 1 + LIVE_BEHIND_MAX + 1);
-	observer_publish(LIVE_BEHIND_MAX + 101);
-	turn_until(heard_count == 1 + LIVE_BEHIND_MAX + 2);
-	assert_int_equal(last_heard, LIVE_BEHIND_MAX + 101);
+	assert_int_equal(heard_count, 1 + FEED_BEHIND_MAX + 1);
+	observer_publish(FEED_BEHIND_MAX + 101);
+	turn_until(heard_count == 1 + FEED_BEHIND_MAX + 2);
+	assert_int_equal(last_heard, FEED_BEHIND_MAX + 101);
 }
 
 int main(void)
@@ -208,7 +208,7 @@ int main(void)
 	};
 	int failed;
 
-	if (world_begin("live_test") != 0 || rabbit_begin() != 0)
+	if (world_begin("feed_test") != 0 || rabbit_begin() != 0)
 		return 1;
 	publisher = publisher_new(world.loop, &rabbit.broker);
 	turn_until(publisher_is_open(publisher));

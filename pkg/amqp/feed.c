@@ -2,7 +2,7 @@
  * One connection's thread reads the queue and posts each event to all loops; they share its bytes
  * by a count. To each loop messages come in the order of posting, so `missed` stands where the gap
  * is. */
-#include "amqp/live.h"
+#include "amqp/feed.h"
 
 #include "amqp/link.h"
 #include "base/check.h"
@@ -16,7 +16,7 @@ enum { SOURCES_MAX = 8, SOURCE_CHARS = 32 };
 
 /* A loop that hears. */
 struct member {
-	struct list link; /* of its live, guarded by its lock */
+	struct list link; /* of its feed, guarded by its lock */
 	struct loop *loop;
 	size_t behind; /* posts that have not run; guarded by the lock */
 	bool lost; /* too many: nothing is posted until it has caught up; guarded by the lock */
@@ -31,7 +31,7 @@ struct shared {
 
 struct post {
 	struct loop_message message;
-	struct live *live;
+	struct feed *feed;
 	struct member *member;
 	struct shared *shared; /* NULL: some were missed */
 };
@@ -42,9 +42,9 @@ struct seen {
 	int64_t positions[EVENT_PARTITIONS];
 };
 
-struct live {
+struct feed {
 	struct link link;
-	struct live_config config;
+	struct feed_config config;
 	pthread_mutex_t lock;
 	struct list members;
 	struct seen seen[SOURCES_MAX]; /* the connection's thread's */
@@ -56,91 +56,91 @@ struct live {
 static bool opened(struct link *l, void *owner);
 static bool work(struct link *l, void *owner);
 static void closed(struct link *l, void *owner);
-static void take(struct live *live, struct str body);
-static bool is_repeat(struct live *live, const struct event *event);
+static void take(struct feed *feed, struct str body);
+static bool is_repeat(struct feed *feed, const struct event *event);
 static struct shared *share(const struct event *event);
 static void give_back(struct shared *shared);
-static void post_to_all(struct live *live, struct shared *shared);
-static void post(struct live *live, struct member *member, struct shared *shared);
+static void post_to_all(struct feed *feed, struct shared *shared);
+static void post(struct feed *feed, struct member *member, struct shared *shared);
 static void arrive(struct loop_message *message);
-static struct member *member_of(struct live *live, const struct loop *l);
+static struct member *member_of(struct feed *feed, const struct loop *l);
 
 static const struct link_use use = {
-	.name = "amqp-live", .opened = opened, .work = work, .closed = closed};
+	.name = "amqp-feed", .opened = opened, .work = work, .closed = closed};
 
-struct live *live_new(const struct live_config *config)
+struct feed *feed_new(const struct feed_config *config)
 {
-	struct live *const live = calloc(1, sizeof *live);
+	struct feed *const feed = calloc(1, sizeof *feed);
 
-	CHECK(live != NULL);
-	live->config = *config;
-	list_init(&live->members);
-	CHECK(pthread_mutex_init(&live->lock, NULL) == 0);
-	live->events = counter_get("bodega_live_events_total",
+	CHECK(feed != NULL);
+	feed->config = *config;
+	list_init(&feed->members);
+	CHECK(pthread_mutex_init(&feed->lock, NULL) == 0);
+	feed->events = counter_get("bodega_live_events_total",
 		"Events that came from RabbitMQ for live streams.", NULL);
-	live->repeats = counter_get(
+	feed->repeats = counter_get(
 		"bodega_live_repeats_total", "Events that had come before and were dropped.", NULL);
-	live->missed = counter_get("bodega_live_missed_total",
+	feed->missed = counter_get("bodega_live_missed_total",
 		"Times that a loop was told that it may have missed events.", NULL);
-	link_start(&live->link, &use, live, &config->broker);
-	return live;
+	link_start(&feed->link, &use, feed, &config->broker);
+	return feed;
 }
 
-void live_free(struct live *live)
+void feed_free(struct feed *feed)
 {
-	if (live == NULL)
+	if (feed == NULL)
 		return;
-	link_stop(&live->link);
-	CHECK(list_is_empty(&live->members));
-	pthread_mutex_destroy(&live->lock);
-	free(live);
+	link_stop(&feed->link);
+	CHECK(list_is_empty(&feed->members));
+	pthread_mutex_destroy(&feed->lock);
+	free(feed);
 }
 
-bool live_is_open(const struct live *live)
+bool feed_is_open(const struct feed *feed)
 {
-	return atomic_load(&live->link.open);
+	return atomic_load(&feed->link.open);
 }
 
-void live_join(struct live *live, struct loop *l)
+void feed_join(struct feed *feed, struct loop *l)
 {
 	struct member *const member = calloc(1, sizeof *member);
 
 	CHECK(member != NULL);
 	member->loop = l;
-	pthread_mutex_lock(&live->lock);
-	list_append(&live->members, &member->link);
-	if (live_is_open(live))
-		post(live, member, NULL);
-	pthread_mutex_unlock(&live->lock);
+	pthread_mutex_lock(&feed->lock);
+	list_append(&feed->members, &member->link);
+	if (feed_is_open(feed))
+		post(feed, member, NULL);
+	pthread_mutex_unlock(&feed->lock);
 }
 
-void live_leave(struct live *live, struct loop *l)
+void feed_leave(struct feed *feed, struct loop *l)
 {
-	struct member *const member = member_of(live, l);
+	struct member *const member = member_of(feed, l);
 	size_t behind;
 
 	CHECK(member != NULL);
-	pthread_mutex_lock(&live->lock);
+	pthread_mutex_lock(&feed->lock);
 	list_remove(&member->link);
-	pthread_mutex_unlock(&live->lock);
+	pthread_mutex_unlock(&feed->lock);
 	do {
 		loop_turn(l, 0);
-		pthread_mutex_lock(&live->lock);
+		pthread_mutex_lock(&feed->lock);
 		behind = member->behind;
-		pthread_mutex_unlock(&live->lock);
+		pthread_mutex_unlock(&feed->lock);
 	} while (behind > 0);
 	free(member);
 }
 
-static struct member *member_of(struct live *live, const struct loop *l)
+static struct member *member_of(struct feed *feed, const struct loop *l)
 {
 	struct member *found = NULL;
 
-	pthread_mutex_lock(&live->lock);
-	for (struct list *link = live->members.next; link != &live->members; link = link->next)
+	pthread_mutex_lock(&feed->lock);
+	for (struct list *link = feed->members.next; link != &feed->members; link = link->next)
 		if (CONTAINER_OF(link, struct member, link)->loop == l)
 			found = CONTAINER_OF(link, struct member, link);
-	pthread_mutex_unlock(&live->lock);
+	pthread_mutex_unlock(&feed->lock);
 	return found;
 }
 
@@ -149,26 +149,26 @@ static struct member *member_of(struct live *live, const struct loop *l)
 static void arrive(struct loop_message *message)
 {
 	struct post *const p = CONTAINER_OF(message, struct post, message);
-	struct live *const live = p->live;
+	struct feed *const feed = p->feed;
 	struct member *const member = p->member;
 	struct loop *const l = member->loop;
 	bool was_lost;
 
 	if (p->shared != NULL) {
-		live->config.receive(l, &p->shared->event);
+		feed->config.receive(l, &p->shared->event);
 		give_back(p->shared);
 	} else {
-		counter_inc(live->missed);
-		live->config.missed(l);
+		counter_inc(feed->missed);
+		feed->config.missed(l);
 	}
-	pthread_mutex_lock(&live->lock);
+	pthread_mutex_lock(&feed->lock);
 	member->behind--;
 	was_lost = member->lost && member->behind == 0;
 	if (was_lost)
 		member->lost = false;
 	if (was_lost && list_is_linked(&member->link))
-		post(live, member, NULL);
-	pthread_mutex_unlock(&live->lock);
+		post(feed, member, NULL);
+	pthread_mutex_unlock(&feed->lock);
 	free(p);
 }
 
@@ -176,7 +176,7 @@ static void arrive(struct loop_message *message)
 
 static bool opened(struct link *l, void *owner)
 {
-	struct live *const live = owner;
+	struct feed *const feed = owner;
 	amqp_queue_declare_ok_t *const made = amqp_queue_declare(l->connection, LINK_CHANNEL,
 		amqp_empty_bytes, false, false, true, true, amqp_empty_table);
 	char name[128];
@@ -186,10 +186,10 @@ static bool opened(struct link *l, void *owner)
 		return false;
 	snprintf(name, sizeof name, "%.*s", STR_ARG(link_str(made->queue)));
 	queue = amqp_cstring_bytes(name);
-	for (size_t i = 0; i < live->config.key_count; i++) {
+	for (size_t i = 0; i < feed->config.key_count; i++) {
 		amqp_queue_bind(l->connection, LINK_CHANNEL, queue,
 			amqp_cstring_bytes(BROKER_EXCHANGE),
-			amqp_cstring_bytes(live->config.keys[i]), amqp_empty_table);
+			amqp_cstring_bytes(feed->config.keys[i]), amqp_empty_table);
 		if (!link_done(l, "binding"))
 			return false;
 	}
@@ -197,16 +197,16 @@ static bool opened(struct link *l, void *owner)
 		amqp_empty_table);
 	if (!link_done(l, "subscription"))
 		return false;
-	pthread_mutex_lock(&live->lock);
+	pthread_mutex_lock(&feed->lock);
 	atomic_store(&l->open, true); /* before anybody joins who would not be told */
-	post_to_all(live, NULL);
-	pthread_mutex_unlock(&live->lock);
+	post_to_all(feed, NULL);
+	pthread_mutex_unlock(&feed->lock);
 	return true;
 }
 
 static bool work(struct link *l, void *owner)
 {
-	struct live *const live = owner;
+	struct feed *const feed = owner;
 	bool got;
 
 	do {
@@ -215,7 +215,7 @@ static bool work(struct link *l, void *owner)
 		if (!link_delivery(l, &envelope, &got))
 			return false;
 		if (got) {
-			take(live, link_str(envelope.message.body));
+			take(feed, link_str(envelope.message.body));
 			amqp_destroy_envelope(&envelope);
 		}
 	} while (got);
@@ -228,23 +228,23 @@ static void closed(struct link *l, void *owner)
 	(void)owner;
 }
 
-static void take(struct live *live, struct str body)
+static void take(struct feed *feed, struct str body)
 {
 	struct event event;
 	struct scope s;
 
 	scope_begin(&s);
-	counter_inc(live->events);
+	counter_inc(feed->events);
 	if (event_read(&s, body, &event) != OK) {
 		log_line(LEVEL_ERROR, "not an event", LOG_STR("why", s.detail));
-	} else if (is_repeat(live, &event)) {
-		counter_inc(live->repeats);
+	} else if (is_repeat(feed, &event)) {
+		counter_inc(feed->repeats);
 	} else {
 		struct shared *const shared = share(&event);
 
-		pthread_mutex_lock(&live->lock);
-		post_to_all(live, shared);
-		pthread_mutex_unlock(&live->lock);
+		pthread_mutex_lock(&feed->lock);
+		post_to_all(feed, shared);
+		pthread_mutex_unlock(&feed->lock);
 		give_back(shared);
 	}
 	scope_end(&s);
@@ -252,10 +252,10 @@ static void take(struct live *live, struct str body)
 
 /* After a relay was taken over, the next one publishes again what it does not know to be confirmed.
  */
-static bool is_repeat(struct live *live, const struct event *event)
+static bool is_repeat(struct feed *feed, const struct event *event)
 {
 	for (size_t i = 0; i < SOURCES_MAX; i++) {
-		struct seen *const seen = &live->seen[i];
+		struct seen *const seen = &feed->seen[i];
 
 		if (seen->source[0] == '\0')
 			snprintf(seen->source, sizeof seen->source, "%.*s", STR_ARG(event->source));
@@ -304,24 +304,24 @@ static void give_back(struct shared *shared)
 }
 
 /* Under the lock. */
-static void post_to_all(struct live *live, struct shared *shared)
+static void post_to_all(struct feed *feed, struct shared *shared)
 {
-	for (struct list *link = live->members.next; link != &live->members; link = link->next)
-		post(live, CONTAINER_OF(link, struct member, link), shared);
+	for (struct list *link = feed->members.next; link != &feed->members; link = link->next)
+		post(feed, CONTAINER_OF(link, struct member, link), shared);
 }
 
 /* Under the lock. */
-static void post(struct live *live, struct member *member, struct shared *shared)
+static void post(struct feed *feed, struct member *member, struct shared *shared)
 {
 	struct post *p;
 
-	if (member->behind >= LIVE_BEHIND_MAX)
+	if (member->behind >= FEED_BEHIND_MAX)
 		member->lost = true;
 	if (member->lost)
 		return;
 	p = malloc(sizeof *p);
 	CHECK(p != NULL);
-	*p = (struct post){.message.run = arrive, .live = live, .member = member, .shared = shared};
+	*p = (struct post){.message.run = arrive, .feed = feed, .member = member, .shared = shared};
 	if (shared != NULL)
 		atomic_fetch_add(&shared->count, 1);
 	member->behind++;

@@ -9,11 +9,11 @@
  * lives as long as the connection. Each event comes once and in order of its position; what
  * happened while there was no connection does not come: then `missed` is called, and whoever needs
  * it reads the events after the last position it has seen from the service that owns them. */
-struct live;
+struct feed;
 
-enum { LIVE_BEHIND_MAX = 8192 }; /* events that wait for one loop; more: it misses some */
+enum { FEED_BEHIND_MAX = 8192 }; /* events that wait for one loop; more: it misses some */
 
-struct live_config {
+struct feed_config {
 	struct broker broker;
 	const char *const *keys; /* routing keys: "order.*", "session.ended" */
 	size_t key_count;
@@ -26,16 +26,16 @@ struct live_config {
 };
 
 /* Starts its thread, which connects, and again for ever. Texts are borrowed for its life. */
-struct live *live_new(const struct live_config *config);
+struct feed *feed_new(const struct feed_config *config);
 
 /* After all loops have left. NULL is allowed. */
-void live_free(struct live *live);
+void feed_free(struct feed *feed);
 
 /* From the loop's own thread: it hears from now on. */
-void live_join(struct live *live, struct loop *l);
+void feed_join(struct feed *feed, struct loop *l);
 
 /* It hears nothing any more; turns the loop until what was on its way has come. */
-void live_leave(struct live *live, struct loop *l);
+void feed_leave(struct feed *feed, struct loop *l);
 
 /* Whether the queue is there. From any thread. */
-bool live_is_open(const struct live *live);
+bool feed_is_open(const struct feed *feed);
