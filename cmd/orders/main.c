@@ -20,6 +20,8 @@ static const struct config_field config[] = {
 		.max = INT64_C(600000000)),
 };
 
+static const struct service_events events = {.source = "/orders"};
+
 static const struct service_peer peers[] = {{.name = "products", .internal = true}};
 
 static const struct service_job jobs[] = {
@@ -51,6 +53,7 @@ int main(int argc, char **argv)
 		.config_count = sizeof config / sizeof config[0],
 		.config_struct = &settings,
 		.schema = &store_schema,
+		.events = &events,
 		.port = "8083",
 		.admin_port = "9083",
 		.tls_port = "0",

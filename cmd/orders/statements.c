@@ -262,5 +262,5 @@ const struct pg_schema store_schema = {
 	.statement_count = sizeof statements / sizeof statements[0],
 	.constraints = constraints,
 	.constraint_count = sizeof constraints / sizeof constraints[0],
-	.migration_newest = "00001",
+	.migration_newest = "00002",
 };

@@ -70,6 +70,8 @@ static void stop_thread(struct loop *l)
 	product_cache_stop();
 }
 
+static const struct service_events events = {.source = "/products"};
+
 const struct service products_service = {
 	.name = "products",
 	.summary = "Catalogue, search, stock and reservations of a Bodega shop.",
@@ -82,6 +84,7 @@ const struct service products_service = {
 	.config_count = sizeof config / sizeof *config,
 	.config_struct = &products_settings,
 	.schema = &products_schema,
+	.events = &events,
 	.redis = true,
 	.jobs = jobs,
 	.job_count = sizeof jobs / sizeof *jobs,

@@ -31,6 +31,8 @@ static const struct config_field config[] = {
 		"Work of a password hash, as a power of two.", .min = 4, .max = 16),
 };
 
+static const struct service_events events = {.source = "/users"};
+
 static const struct service_peer peers[] = {{.name = "orders", .internal = true}};
 
 static const struct service_job jobs[] = {
@@ -113,6 +115,7 @@ int main(int argc, char **argv)
 		.config_count = sizeof config / sizeof config[0],
 		.config_struct = &settings,
 		.schema = &store_schema,
+		.events = &events,
 		.fetch_keys = keys_document,
 		.peers = peers,
 		.peer_count = sizeof peers / sizeof peers[0],

@@ -11,7 +11,7 @@ struct publisher;
 enum {
 	PUBLISHER_QUEUE_MAX = 64, /* calls that wait; more: FAULT_OVERLOADED */
 	PUBLISHER_CONFIRM_US = 10000000, /* without any confirm, then the connection is given up */
-	MESSAGE_HEADERS_MAX = 8
+	MESSAGE_HEADERS_MAX = 6
 };
 
 struct message_header {

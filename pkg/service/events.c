@@ -1,16 +1,53 @@
 /* SPDX-License-Identifier: Apache-2.0
- * RabbitMQ's part of a service. Without RABBITMQ_URL nothing is connected: events wait in the
- * outbox, and nothing is heard. The program is ready all the same, and while RabbitMQ is away. */
+ * RabbitMQ's part of a service: the relay of its outbox on the first thread, and what each thread
+ * hears. Without RABBITMQ_URL nothing is connected: events wait in the outbox, and nothing is heard.
+ * The program is ready all the same, and while RabbitMQ is away. */
 #include "service/internal.h"
 
-static struct broker broker(void)
+enum {
+	RELAY_EVERY_US = 20000, /* how long an event waits at most to be looked at */
+	SWEEP_EVERY_US = 600000000,
+	LEAVE_US = 1000000
+};
+
+static bool has_outbox(void);
+static struct broker broker(void);
+static enum fault relay_events(struct task *t);
+static void leave(struct loop *l);
+static void run_leave(struct task *t, void *arg);
+static void has_left(struct task *t, void *arg);
+
+const struct service_job events_jobs[] = {
+	{"relay", RELAY_EVERY_US, relay_events},
+	{"events_sweep", SWEEP_EVERY_US, relay_sweep},
+};
+
+size_t events_job_count(void)
 {
-	return (struct broker){
-		.url = process.settings.rabbitmq_url,
-		.url_file = config_file("RABBITMQ_URL"),
-		.name = process.service->name,
-	};
+	return has_outbox() ? sizeof events_jobs / sizeof events_jobs[0] : 0;
 }
+
+const struct pg_schema *events_schema(void)
+{
+	const struct pg_schema *const own = process.service->schema;
+	const struct pg_statement **statements;
+	struct pg_schema *schema;
+
+	if (!has_outbox())
+		return own;
+	schema = scope_alloc(&process.scope, sizeof *schema);
+	statements = arena_alloc_array(process.scope.arena,
+		own->statement_count + relay_statement_count, sizeof(struct pg_statement *));
+	*schema = *own;
+	schema->statements = statements;
+	for (size_t i = 0; i < own->statement_count; i++)
+		statements[i] = own->statements[i];
+	for (size_t i = 0; i < relay_statement_count; i++)
+		statements[schema->statement_count++] = relay_statements[i];
+	return schema;
+}
+
+/* ---- the process ---- */
 
 void events_open(void)
 {
@@ -32,14 +69,74 @@ void events_close(void)
 	feed_free(process.feed);
 }
 
+/* ---- a thread ---- */
+
 void events_open_thread(struct service_thread *t)
 {
+	const struct broker at = broker();
+
 	if (process.feed != NULL)
 		feed_join(process.feed, t->loop);
+	if (t->index > 0 || !has_outbox())
+		return;
+	if (at.url.len > 0)
+		process.publisher = publisher_new(t->loop, &at);
+	process.relay = relay_new(process.publisher, process.service->events->source);
 }
 
+/* The database is still there, the jobs have ended. */
 void events_close_thread(struct service_thread *t)
 {
 	if (process.feed != NULL)
 		feed_leave(process.feed, t->loop);
+	if (t->index > 0 || process.relay == NULL)
+		return;
+	leave(t->loop);
+	relay_free(process.relay);
+	publisher_free(process.publisher);
+}
+
+static bool has_outbox(void)
+{
+	return process.service->events != NULL && process.service->events->source != NULL;
+}
+
+static struct broker broker(void)
+{
+	return (struct broker){
+		.url = process.settings.rabbitmq_url,
+		.url_file = config_file("RABBITMQ_URL"),
+		.name = process.service->name,
+	};
+}
+
+static enum fault relay_events(struct task *t)
+{
+	return relay_run(t, process.relay);
+}
+
+/* So that the other replicas need not wait for the end of our leases. */
+static void leave(struct loop *l)
+{
+	bool running = true;
+
+	if (task_start(l, loop_now_us(l) + LEAVE_US, run_leave, has_left, &running, NULL) != OK)
+		return;
+	while (running)
+		loop_turn(l, 1);
+}
+
+static void run_leave(struct task *t, void *arg)
+{
+	(void)arg;
+	if (relay_leave(t, process.relay) != OK)
+		scope_forgive(&t->scope); /* they end by themselves */
+}
+
+static void has_left(struct task *t, void *arg)
+{
+	bool *const running = arg;
+
+	(void)t;
+	*running = false;
 }

@@ -3,10 +3,13 @@
 
 /* What the files of this package know of each other: the process and its threads. */
 
+#include "amqp/relay.h"
 #include "service/settings.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
+
+enum { JOBS_OF_OURS = 3 };
 
 /* The last JWKS document; each thread's verifier takes it over when it sees a newer version. */
 struct key_store {
@@ -14,7 +17,7 @@ struct key_store {
 	struct arena *arena; /* of the document */
 	struct str jwks;
 	atomic_uint version; /* 0: none yet */
-	atomic_int_fast64_t next_us; /* an unknown key is no reason to fetch them before then */
+	atomic_int_fast64_t fetched_us; /* the last try began then */
 	atomic_bool fetching;
 };
 
@@ -62,9 +65,11 @@ struct process {
 	struct mac_verifier *macs;
 	struct key_store keys;
 	struct feed *feed; /* NULL: none */
+	struct publisher *publisher; /* of the first thread; NULL: none */
+	struct relay *relay; /* likewise */
 	struct service_thread threads[WORKERS_MAX];
 	unsigned thread_count;
-	struct job jobs[SERVICE_JOBS_MAX + 1];
+	struct job jobs[SERVICE_JOBS_MAX + JOBS_OF_OURS];
 	size_t job_count;
 	atomic_bool draining;
 	int64_t begun_us;
@@ -145,6 +150,13 @@ void events_close(void);
 /* A thread's part. */
 void events_open_thread(struct service_thread *t);
 void events_close_thread(struct service_thread *t);
+
+/* The service's schema with the statements that its events need. */
+const struct pg_schema *events_schema(void);
+
+/* Jobs that its events need. */
+extern const struct service_job events_jobs[];
+size_t events_job_count(void);
 
 /* ---- jobs.c ---- */
 

@@ -31,9 +31,12 @@ void jobs_start(struct service_thread *first)
 		return;
 	if (process.job_count < keys_jobs && (service->fetch_keys == NULL || has_data))
 		add(first, &keys_job);
-	if (process.job_count == keys_jobs && has_data)
+	if (process.job_count == keys_jobs && has_data) {
 		for (size_t i = 0; i < service->job_count; i++)
 			add(first, &service->jobs[i]);
+		for (size_t i = 0; i < events_job_count(); i++)
+			add(first, &events_jobs[i]);
+	}
 }
 
 void jobs_stop(void)
@@ -115,7 +118,7 @@ static void done(struct task *t, void *arg)
 	again(job);
 }
 
-/* every_us ± 10 % from now, or less after a fault */
+/* every_us ± 10 % from now; after a fault other times */
 static void again(struct job *job)
 {
 	const int64_t every_us = next_us(job);
@@ -130,7 +133,8 @@ static void again(struct job *job)
 static int64_t next_us(struct job *job)
 {
 	const int64_t every_us = job->what->every_us;
-	const int64_t retry_us = job->retry_us < every_us ? job->retry_us : every_us;
+	const int64_t longest_us = every_us > RETRY_US ? every_us : RETRY_US;
+	const int64_t retry_us = job->retry_us < longest_us ? job->retry_us : longest_us;
 
 	job->retry_us = job->last == OK ? RETRY_US : 2 * retry_us;
 	return job->last == OK ? every_us : retry_us;

@@ -31,8 +31,10 @@ struct service_job {
 	enum fault (*run)(struct task *t);
 };
 
-/* What a service hears of the others by RabbitMQ (RABBITMQ_URL). */
+/* What a service tells others and hears of them by RabbitMQ (RABBITMQ_URL). */
 struct service_events {
+	const char *source; /* "/orders": events of its outbox are published as from there; NULL:
+	                       it has none */
 	/* Live: see feed_config; each thread's loop hears. NULL keys: nothing. */
 	const char *const *live_keys;
 	size_t live_key_count;

@@ -146,7 +146,7 @@ static void open_database(struct service_thread *t)
 		.application_name = process.service->name,
 	};
 
-	t->pg = pg_new(t->loop, &config, process.service->schema);
+	t->pg = pg_new(t->loop, &config, events_schema());
 }
 
 static void open_redis(struct service_thread *t)
@@ -264,7 +264,7 @@ static void look_whether_drained(struct loop_timer *timer)
 {
 	struct service_thread *const t = CONTAINER_OF(timer, struct service_thread, drain);
 	const int64_t now_us = clock_monotonic_us();
-	const bool busy = !server_worker_drain(t->server) || (t->index == 0 && jobs_run());
+	const bool busy = server_worker_connections(t->server) > 0 || (t->index == 0 && jobs_run());
 
 	if (!busy || now_us >= t->drain_until_us)
 		loop_stop(t->loop);
