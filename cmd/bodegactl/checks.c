@@ -150,6 +150,50 @@ static const char unfinished[] =
 	"WHERE step <> 'idle'\n"
 	"ORDER BY id";
 
+/* ---- money: payments_db ---- */
+
+static const char payment_ledger[] =
+	"SELECT key, format('%s captured, %s refunded in %s changes',\n"
+	"		ledger_captured, ledger_refunded, lines),\n"
+	"	format('%s captured, %s refunded (%s by refunds) in %s changes, %s',\n"
+	"		captured_minor, refunded_minor, refunds, sequence, status)\n"
+	"FROM payment_imbalances\n"
+	"ORDER BY key COLLATE \"C\"";
+
+static const char charged_once[] = "SELECT order_id, 'one charge', string_agg(captured_minor - "
+                                   "refunded_minor || ' by ' || key,\n"
+				   "		', ' ORDER BY key)\n"
+				   "FROM payments\n"
+				   "WHERE captured_minor > refunded_minor\n"
+				   "GROUP BY order_id\n"
+				   "HAVING count(*) > 1\n"
+				   "ORDER BY order_id";
+
+/* ---- events, in each database that has an outbox ---- */
+
+static const char events_numbered[] =
+	"SELECT p.partition, 'positions up to ' || p.position || ' without a gap',\n"
+	"	format('%s from %s to %s', o.count, o.first, o.last)\n"
+	"FROM outbox_partitions p\n"
+	"JOIN (\n"
+	"	SELECT partition, count(*) AS count, min(position) AS first, max(position) AS "
+        "last\n"
+	"	FROM outbox\n"
+	"	WHERE position IS NOT NULL\n"
+	"	GROUP BY partition) o USING (partition)\n"
+	"WHERE o.last <> p.position OR o.count <> o.last - o.first + 1\n"
+	"ORDER BY p.partition";
+
+static const char events_published[] =
+	"SELECT p.partition, 'no event that waits', p.position - p.published + o.waiting\n"
+	"FROM outbox_partitions p\n"
+	"CROSS JOIN LATERAL (\n"
+	"	SELECT count(*) AS waiting\n"
+	"	FROM outbox\n"
+	"	WHERE partition = p.partition AND position IS NULL) o\n"
+	"WHERE p.published < p.position OR o.waiting > 0\n"
+	"ORDER BY p.partition";
+
 /* ---- orders and their reservations ---- */
 
 static const char orders_reservation[] =
@@ -165,7 +209,7 @@ static const char orders_reservation[] =
 	"	ELSE 'released' END,\n"
 	"	CASE WHEN step = 'idle' THEN (\n"
 	"		SELECT string_agg(quantity || ' of ' || product_id, ', ' ORDER BY "
-        "product_id)\n"
+	"product_id)\n"
 	"		FROM order_items WHERE order_id = o.id) END\n"
 	"FROM orders o\n"
 	"ORDER BY id";
@@ -197,6 +241,17 @@ const struct check checks[] = {
 		"order", IN_ORDERS, history_runs},
 	{"paid_once", "an order that was paid has one payment of its total, others have none",
 		"order", IN_ORDERS, paid_once},
+	{"payment_ledger", "a payment is what its ledger comes to", "payment", IN_PAYMENTS,
+		payment_ledger},
+	{"charged_once", "nobody is charged twice for an order", "order", IN_PAYMENTS,
+		charged_once},
+	{"events_numbered", "the events of a partition are numbered without a gap", "partition",
+		IN_ORDERS, events_numbered},
+	{"events_numbered", "those of products too", "partition", IN_PRODUCTS, events_numbered},
+	{"events_published", "no event waits for its relay", "partition", IN_ORDERS,
+		events_published, .at_rest = true},
+	{"events_published", "nor one of products", "partition", IN_PRODUCTS, events_published,
+		.at_rest = true},
 	{"unfinished", "no order waits for its recovery", "order", IN_ORDERS, unfinished,
 		.at_rest = true},
 	{"reservations", "an order has the reservation that its state calls for, with its items",

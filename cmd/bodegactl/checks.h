@@ -6,7 +6,7 @@
 
 /* What must hold in the shop's databases, as questions to them. */
 
-enum place { IN_PRODUCTS, IN_ORDERS, PLACES };
+enum place { IN_PRODUCTS, IN_ORDERS, IN_PAYMENTS, PLACES };
 
 /* With one statement: a row for each thing that is wrong: its id, what is expected, what is found.
  *

@@ -22,8 +22,10 @@ enum {
 static const char usage[] = "[OPTION...]";
 
 static const char help_head[] =
-	"Compares the databases of PRODUCTS_DATABASE_URL and ORDERS_DATABASE_URL and says what is\n"
-	"broken: which check, which order or product, what was expected and what was found.\n"
+	"Compares the databases of PRODUCTS_DATABASE_URL, ORDERS_DATABASE_URL and\n"
+	"PAYMENTS_DATABASE_URL and says what is broken: which check, which order, product or "
+        "payment,\n"
+	"what was expected and what was found.\n"
 	"\n"
 	"Exit status: 0 nothing is wrong, 1 something is, 69 a database cannot be asked.\n"
 	"\n";
@@ -44,8 +46,10 @@ static const struct config_field settings_fields[] = {
 		"Database of products.", .choices = SCHEMES),
 	CONFIG(struct settings, urls[IN_ORDERS], URL, "ORDERS_DATABASE_URL", CONFIG_REQUIRED,
 		"Database of orders.", .choices = SCHEMES),
+	CONFIG(struct settings, urls[IN_PAYMENTS], URL, "PAYMENTS_DATABASE_URL", CONFIG_REQUIRED,
+		"Database of payments.", .choices = SCHEMES),
 };
-static const char *const place_names[PLACES] = {"products", "orders"};
+static const char *const place_names[PLACES] = {"products", "orders", "payments"};
 
 struct finding {
 	struct str check;
@@ -274,7 +278,7 @@ static enum fault compare(struct look *look, const struct check *check)
 	while (left.there || right.there) {
 		const int order = !left.there    ? 1
 		                  : !right.there ? -1
-		                                 : memcmp(left.id.at, right.id.at, left.id.len);
+		                                 : strcmp(left.id.at, right.id.at);
 
 		compare_pair(look, check, order, &left, &right);
 		if (order <= 0)

@@ -12,7 +12,7 @@ enum { WAYS = 4, SETS = TOKEN_CACHE_MAX / WAYS };
 
 static struct cached_token *set_of(const struct token_cache *c, const uint8_t *digest);
 static struct refused_session *refused_place(
-	struct token_cache *c, const struct uuid *id, int64_t now_s);
+	struct token_cache *c, const struct uuid *id, int64_t until_s);
 
 void token_cache_init(struct token_cache *c)
 {

@@ -11,6 +11,7 @@
 #include "http/head.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <h2o/http1.h>
 #include <h2o/http2.h>
 #include <linux/tcp.h>
@@ -166,7 +167,7 @@ static void begin_http2(struct connection *c)
 void connection_will_linger(struct connection *c)
 {
 	if (c->state != CONNECTION_HTTP2 && c->linger_fd < 0)
-		c->linger_fd = dup(h2o_socket_get_fd(c->socket));
+		c->linger_fd = fcntl(h2o_socket_get_fd(c->socket), F_DUPFD_CLOEXEC, 0);
 }
 
 void connection_cut(struct connection *c)
@@ -174,19 +175,24 @@ void connection_cut(struct connection *c)
 	(void)shutdown(h2o_socket_get_fd(c->socket), SHUT_RDWR);
 }
 
+/* An IPv4 client at a listener on "::" is called by its own address, not as ::ffff:a.b.c.d. */
 static void name_peer(struct connection *c)
 {
-	struct sockaddr_storage address;
-	socklen_t len = sizeof address;
+	union {
+		struct sockaddr any;
+		struct sockaddr_in v4;
+		struct sockaddr_in6 v6;
+	} at = {.any.sa_family = AF_UNSPEC};
+	socklen_t len = sizeof at;
 
-	if (getpeername(h2o_socket_get_fd(c->socket), (struct sockaddr *)&address, &len) != 0)
+	if (getpeername(h2o_socket_get_fd(c->socket), &at.any, &len) != 0)
 		return;
-	if (address.ss_family == AF_INET)
-		inet_ntop(AF_INET, &((struct sockaddr_in *)(void *)&address)->sin_addr, c->peer,
-			sizeof c->peer);
-	else if (address.ss_family == AF_INET6)
-		inet_ntop(AF_INET6, &((struct sockaddr_in6 *)(void *)&address)->sin6_addr, c->peer,
-			sizeof c->peer);
+	if (at.any.sa_family == AF_INET)
+		inet_ntop(AF_INET, &at.v4.sin_addr, c->peer, sizeof c->peer);
+	else if (at.any.sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&at.v6.sin6_addr))
+		inet_ntop(AF_INET, &at.v6.sin6_addr.s6_addr[12], c->peer, sizeof c->peer);
+	else if (at.any.sa_family == AF_INET6)
+		inet_ntop(AF_INET6, &at.v6.sin6_addr, c->peer, sizeof c->peer);
 }
 
 /* ---- times ---- */

@@ -118,7 +118,9 @@ static enum fault start_task(struct exchange *e)
 	e->task = t;
 	e->arena = arena_ref(t->scope.arena);
 	e->reply.arena = t->scope.arena;
-	e->fault = exchange_receive(e, t);
+	e->fault = exchange_receive(e, &t->scope);
+	t->request_id = e->request.id;
+	t->traceparent = e->traceparent;
 	return OK;
 }
 
@@ -222,17 +224,19 @@ static void on_task_done(struct task *t, void *arg)
 		exchange_end(e);
 }
 
-/* Answers without a task: there are too many. */
+/* Answers without a task: there are too many. The request is read all the same: a head that could
+ * be understood in two ways must not leave its connection open, nor any answer lack its headers. */
 static void refuse(struct exchange *e, enum fault fault)
 {
 	struct scope s;
 
 	account_refused(REFUSED_TASKS);
 	scope_begin(&s);
-	e->fault = fault;
 	e->arena = arena_ref(s.arena);
 	e->reply.arena = s.arena;
-	e->request.method = scope_dup(&s, str_of(e->req->method.base, e->req->method.len));
+	e->fault = exchange_receive(e, &s);
+	if (e->fault == OK)
+		e->fault = fault;
 	exchange_respond(e, &s);
 	scope_end(&s);
 }

@@ -183,8 +183,8 @@ void exchange_free_spare(struct server_worker *w);
 
 /* ---- receive.c ---- */
 
-/* Copies the request into the task's arena, checks it and finds its route; on the loop. */
-enum fault exchange_receive(struct exchange *e, struct task *t) MUST_CHECK;
+/* Copies the request into s, checks it and finds its route; on the loop. */
+enum fault exchange_receive(struct exchange *e, struct scope *s) MUST_CHECK;
 
 /* ---- respond.c ---- */
 

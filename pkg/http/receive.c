@@ -13,19 +13,18 @@ static struct str text_of(h2o_iovec_t iovec);
 static enum fault copy_head(struct exchange *e, struct scope *s);
 static size_t head_bytes(const h2o_req_t *req);
 static void copy_headers(struct exchange *e, struct arena *arena);
-static void identify(struct exchange *e, struct task *t);
+static void identify(struct exchange *e, struct arena *arena);
 static bool is_request_id(struct str text);
 static enum fault check_head(struct exchange *e, struct scope *s);
 static enum fault find_route(struct exchange *e, struct scope *s);
 static enum fault no_route(struct exchange *e, struct scope *s, struct str allow);
 static enum fault copy_body(struct exchange *e, struct scope *s);
 
-enum fault exchange_receive(struct exchange *e, struct task *t)
+enum fault exchange_receive(struct exchange *e, struct scope *s)
 {
-	struct scope *s = &t->scope;
 	enum fault fault = copy_head(e, s);
 
-	identify(e, t);
+	identify(e, s->arena);
 	if (fault == OK)
 		fault = check_head(e, s);
 	if (fault == OK)
@@ -84,15 +83,12 @@ static void copy_headers(struct exchange *e, struct arena *arena)
 }
 
 /* Whose request it is and in which trace, for the task, the reply and the log. */
-static void identify(struct exchange *e, struct task *t)
+static void identify(struct exchange *e, struct arena *arena)
 {
 	const struct str id = request_header(&e->request, STR("x-request-id"));
 
-	e->request.id = is_request_id(id) ? id : request_id_new(t->scope.arena);
-	e->traceparent =
-		traceparent_next(t->scope.arena, request_header(&e->request, STR("traceparent")));
-	t->request_id = e->request.id;
-	t->traceparent = e->traceparent;
+	e->request.id = is_request_id(id) ? id : request_id_new(arena);
+	e->traceparent = traceparent_next(arena, request_header(&e->request, STR("traceparent")));
 }
 
 static bool is_request_id(struct str text)

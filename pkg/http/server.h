@@ -54,15 +54,15 @@ struct server_worker *server_worker_new(struct server *s, struct loop *l, struct
 /* The steps of draining, on the worker's thread. announce: HTTP/1 answers carry Connection: close;
  * new connections are still served. close: live streams end, HTTP/2 gets GOAWAY, idle HTTP/1
  * connections are closed as soon as they are idle, and the listeners once no new connection has
- * come for SERVER_QUIET_US; requests go on. Then server_worker_connections says how many are left.
- */
+ * come for SERVER_QUIET_US; requests go on. */
 enum { SERVER_QUIET_US = 2000000 };
 void server_worker_announce(struct server_worker *w);
 void server_worker_close(struct server_worker *w);
-size_t server_worker_connections(const struct server_worker *w);
 
-/* After close: whether the listeners are closed and no connection is left. */
-bool server_worker_is_drained(const struct server_worker *w);
+/* The last step, to be asked again and again after close: true once no connection is left and
+ * nobody listens. The listeners are closed as soon as no connection is left; who waits in their
+ * queues then is taken in and served first. */
+bool server_worker_drain(struct server_worker *w);
 
 /* Cuts the connections that are left, cancels their tasks and waits for them (turns the loop). */
 void server_worker_free(struct server_worker *w);

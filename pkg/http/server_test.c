@@ -5,11 +5,13 @@
 #include "http/test_server.h"
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "http/head.h"
 #include "http/target.h"
 #include "metrics/metrics.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -142,7 +144,6 @@ static const struct route routes[] = {
 	ROUTE("GET", "/nothing", nothing, ANYONE),
 	ROUTE("GET", "/wait", wait_long, ANYONE),
 	ROUTE("GET", "/short", wait_long, ANYONE, .deadline_ms = 50),
-	ROUTE("GET", "/longer", wait_long, ANYONE, .deadline_ms = 1000),
 	ROUTE("GET", "/left", left, ANYONE | SERVICE, .deadline_ms = 5000),
 	ROUTE("GET", "/waits", three_waits, ANYONE),
 	ROUTE("GET", "/who/anyone", who, ANYONE),
@@ -664,7 +665,7 @@ static void test_fault_injection(void **state)
 static void test_tasks_max(void **state)
 {
 	enum { TASKS = 5 };
-	struct client clients[TASKS];
+	struct client clients[TASKS], refused;
 	struct answer a;
 
 	(void)state;
@@ -679,9 +680,17 @@ static void test_tasks_max(void **state)
 	assert_problem(&a, 503, "overloaded");
 	assert_in_range(atoi(answer_header(&a, "retry-after")), 1, 3);
 	answer_free(&a);
-	a = ask("HEAD /hello", "");
+	a = ask("HEAD /hello", "X-Request-Id: mine\r\n");
 	assert_int_equal(a.status, 503);
+	assert_string_equal(answer_header(&a, "x-request-id"), "mine");
 	answer_free(&a);
+	refused = client_open(ts.config.port);
+	client_say(&refused, "GET /hello HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n");
+	a = client_read(&refused, false);
+	assert_problem(&a, 400, "bad_request");
+	assert_true(client_is_closed(&refused));
+	answer_free(&a);
+	client_close(&refused);
 	for (size_t i = 0; i < TASKS; i++)
 		client_close(&clients[i]);
 }
@@ -705,6 +714,24 @@ static void test_requests_max(void **state)
 	assert_int_equal(a.status, 200);
 	answer_free(&a);
 	client_close(&c);
+}
+
+/* Where one listener serves both families, a client of the older one has its own address. */
+static void test_ipv4_at_an_ipv6_listener(void **state)
+{
+	const int fd = socket(AF_INET6, SOCK_STREAM, 0);
+	struct answer a;
+
+	(void)state;
+	if (fd >= 0)
+		ts.config.address = STR("::");
+	test_server_start(&ts);
+	if (fd < 0)
+		skip(); /* no IPv6 here */
+	close(fd);
+	a = ask("GET /look/x", "");
+	assert_non_null(strstr(a.body, "peer=127.0.0.1 "));
+	answer_free(&a);
 }
 
 static void test_connections_max(void **state)
@@ -785,15 +812,49 @@ static void test_metrics(void **state)
 
 /* ---- times ---- */
 
-/* It says so little that it is not worth waiting for. */
-static void assert_is_cut(const char *said)
+#define SECOND INT64_C(1000000)
+#define NEVER (1000000 * SECOND)
+
+enum { LOOKS_MAX = 1000 };
+
+/* Only one of them ends a connection. */
+static void start_with_times(int64_t idle_us, int64_t head_us, int64_t stall_us)
 {
-	struct client c = client_open(ts.config.port);
+	ts.config.idle_timeout_us = idle_us;
+	ts.config.head_timeout_us = head_us;
+	ts.config.stall_timeout_us = stall_us;
+	test_server_start(&ts);
+}
+
+static void turn_again(struct server_worker *w, void *arg)
+{
+	(void)w, (void)arg;
+}
+
+/* As if that time had passed: what is due then is done when this returns. */
+static void pass(int64_t us)
+{
+	clock_advance_us(us);
+	test_server_call(&ts, turn_again, NULL); /* timers come before messages */
+}
+
+/* Ended by the time, that is after one look at least that has found it well. */
+static void assert_is_cut(uint16_t port, const char *said, int64_t time_us)
+{
+	struct client c = client_open(port);
+	int looks = 0;
 
 	client_say(&c, "%s", said);
-	if (!client_is_closed(&c))
-		fail_msg("\"%s\" is answered", said);
+	test_server_wait_connections(&ts, 1);
+	while (poll(&(struct pollfd){.fd = c.fd, .events = POLLIN}, 1, 0) == 0) {
+		if (++looks > LOOKS_MAX)
+			fail_msg("\"%s\" is waited for", said);
+		pass(time_us / 4);
+	}
+	assert_in_range(looks, 4, LOOKS_MAX);
+	assert_true(client_is_closed(&c));
 	client_close(&c);
+	test_server_wait_connections(&ts, 0);
 }
 
 static void test_idle_time(void **state)
@@ -802,13 +863,14 @@ static void test_idle_time(void **state)
 	struct answer a;
 
 	(void)state;
-	ts.config.idle_timeout_us = 500000;
-	test_server_start(&ts);
-	assert_is_cut("");
+	start_with_times(60 * SECOND, NEVER, NEVER);
+	assert_is_cut(ts.config.port, "", 60 * SECOND);
 	c = client_open(ts.config.port);
 	client_say(&c, "GET /hello HTTP/1.1\r\nHost: test\r\n\r\n");
 	a = client_read(&c, false);
 	assert_int_equal(a.status, 200);
+	pass(SECOND); /* the sweep that finds it idle */
+	pass(61 * SECOND);
 	assert_true(client_is_closed(&c));
 	answer_free(&a);
 	client_close(&c);
@@ -817,39 +879,41 @@ static void test_idle_time(void **state)
 static void test_head_time(void **state)
 {
 	(void)state;
-	ts.config.head_timeout_us = 100000;
-	test_server_start(&ts);
-	assert_is_cut("P"); /* could be HTTP/2's preface */
-	assert_is_cut("GET / HTTP/1.1\r\nHost: te");
-	{
-		struct client c = client_open(ts.config.tls_port);
-
-		assert_true(client_is_closed(&c)); /* never greets */
-		client_close(&c);
-	}
+	start_with_times(NEVER, 10 * SECOND, NEVER);
+	assert_is_cut(ts.config.port, "P", 10 * SECOND); /* could be HTTP/2's preface */
+	assert_is_cut(ts.config.port, "GET / HTTP/1.1\r\nHost: te", 10 * SECOND);
+	assert_is_cut(ts.config.tls_port, "", 10 * SECOND); /* never greets */
 }
 
 static void test_stall_time(void **state)
 {
 	(void)state;
-	ts.config.stall_timeout_us = 100000;
-	test_server_start(&ts);
-	assert_is_cut("POST /echo HTTP/1.1\r\nHost: test\r\nContent-Length: 10\r\n\r\nabc");
-	assert_is_cut(
-		"POST /echo HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n3\r\na");
+	start_with_times(NEVER, NEVER, 30 * SECOND);
+	assert_is_cut(ts.config.port,
+		"POST /echo HTTP/1.1\r\nHost: test\r\nContent-Length: 10\r\n\r\nabc", 30 * SECOND);
+	assert_is_cut(ts.config.port,
+		"POST /echo HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n3\r\na",
+		30 * SECOND);
 }
 
 /* None of the times counts while a handler works. */
 static void test_a_running_handler_is_left_alone(void **state)
 {
+	struct client c;
 	struct answer a;
 
 	(void)state;
-	ts.config.idle_timeout_us = ts.config.head_timeout_us = ts.config.stall_timeout_us = 400000;
-	test_server_start(&ts);
-	a = ask("GET /longer", "");
+	start_with_times(SECOND, SECOND, SECOND);
+	c = client_open(ts.config.port);
+	client_say(&c, "GET /wait HTTP/1.1\r\nHost: test\r\n\r\n");
+	test_wait(&entered);
+	pass(2 * SECOND);
+	pass(2 * SECOND);
+	pass(7 * SECOND); /* past the handler's own */
+	a = client_read(&c, false);
 	assert_problem(&a, 504, "deadline_passed");
 	answer_free(&a);
+	client_close(&c);
 }
 
 /* ---- TLS ---- */
@@ -934,6 +998,7 @@ int main(void)
 #endif
 		STARTING(test_tasks_max),
 		STARTING(test_requests_max),
+		STARTING(test_ipv4_at_an_ipv6_listener),
 		STARTING(test_connections_max),
 		SERVED(test_ports_have_their_own_routes),
 		cmocka_unit_test_setup(test_metrics, set_up),

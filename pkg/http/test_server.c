@@ -130,7 +130,7 @@ void test_server_call(
 
 static void add_connections(struct server_worker *w, void *arg)
 {
-	*(size_t *)arg += server_worker_connections(w);
+	*(size_t *)arg += w->connection_count;
 }
 
 void test_server_wait_connections(struct test_server *ts, size_t count)

@@ -48,8 +48,6 @@ struct server_worker *server_worker_new(struct server *s, struct loop *l, struct
 	w->sweep.fire = on_sweep;
 	w->resume.fire = on_resume;
 	live_wheel_init(w);
-	/* libh2o's own choice is twice that, and would be half of what a busy connection costs */
-	h2o_socket_buffer_prototype._initial_buf.capacity = H2O_SOCKET_INITIAL_INPUT_BUFFER_SIZE;
 	h2o_context_init(&w->h2o, loop_h2o(l), &s->h2o);
 	if (!listen_all(w, error)) {
 		server_worker_free(w);
@@ -82,16 +80,6 @@ void server_worker_free(struct server_worker *w)
 	h2o_context_dispose(&w->h2o);
 	free(queue); /* which libh2o closes and forgets */
 	free(w);
-}
-
-size_t server_worker_connections(const struct server_worker *w)
-{
-	return w->connection_count;
-}
-
-bool server_worker_is_drained(const struct server_worker *w)
-{
-	return w->closing && w->listener_count == 0 && w->connection_count == 0;
 }
 
 /* ---- listening ---- */
@@ -263,6 +251,14 @@ void server_worker_close(struct server_worker *w)
 	w->closing = true;
 	live_end_all(w, LIVE_STOPPING);
 	loop_timer_set(w->loop, &w->sweep, loop_now_us(w->loop));
+}
+
+bool server_worker_drain(struct server_worker *w)
+{
+	CHECK(w->closing);
+	if (w->connection_count == 0)
+		close_listeners(w);
+	return w->connection_count == 0;
 }
 
 /* libh2o does this once for the connections of the moment, in two steps a second apart; those that

@@ -43,6 +43,7 @@ static struct str add_odd(struct line *line, struct str value);
 static bool names_secret(const char *key);
 static bool has_secret_word(const char *key);
 static struct str url_password(struct str value);
+static struct str authority_password(struct str value);
 static const char *find_scheme_end(struct str value);
 static size_t utf8_size(struct str s);
 
@@ -157,17 +158,18 @@ static void add_member(struct line *line, const char *key, struct str value)
 static void add_value(struct line *line, struct str value)
 {
 	const bool too_long = value.len > LOG_VALUE_MAX;
-	const struct str shown = too_long ? str_of(value.at, LOG_VALUE_MAX) : value;
-	const struct str password = url_password(shown);
+	struct str rest = too_long ? str_of(value.at, LOG_VALUE_MAX) : value;
+	struct str password;
 
 	add_raw(line, STR("\""));
-	if (password.at != NULL) {
-		add_escaped(line, str_of(shown.at, (size_t)(password.at - shown.at)));
+	while ((password = url_password(rest)).at != NULL) {
+		const size_t before = (size_t)(password.at - rest.at);
+
+		add_escaped(line, str_of(rest.at, before));
 		add_raw(line, STR("[redacted]"));
-		add_escaped(line, str_skip(shown, (size_t)(password.at - shown.at) + password.len));
-	} else {
-		add_escaped(line, shown);
+		rest = str_skip(rest, before + password.len);
 	}
+	add_escaped(line, rest);
 	add_raw(line, too_long ? STR("…\"") : STR("\""));
 }
 
@@ -270,26 +272,36 @@ static bool has_secret_word(const char *key)
 	return false;
 }
 
-/* In scheme://user:password@host, wherever it stands in the text. */
+/* The first in the text: in scheme://user:password@host, wherever that stands. */
 static struct str url_password(struct str value)
 {
-	const char *scheme = find_scheme_end(value);
-	const char *colon = NULL;
-	const char *end = value.at + value.len;
-	const char *password = NULL;
-	size_t len = 0;
+	const char *scheme;
 
-	if (scheme == NULL)
-		return STR_NONE;
-	for (const char *at = scheme + 3; at < end && *at != '/' && *at > ' '; at++) {
+	while ((scheme = find_scheme_end(value)) != NULL) {
+		struct str password;
+
+		value = str_skip(value, (size_t)(scheme + 3 - value.at));
+		password = authority_password(value);
+		if (password.at != NULL)
+			return password;
+	}
+	return STR_NONE;
+}
+
+/* Up to the last '@' before the path: whoever forgot to escape one in the password meant that. */
+static struct str authority_password(struct str value)
+{
+	const char *end = value.at + value.len;
+	const char *colon = NULL;
+	struct str password = STR_NONE;
+
+	for (const char *at = value.at; at < end && *at != '/' && *at > ' '; at++) {
 		if (*at == ':' && colon == NULL)
 			colon = at;
-		if (*at == '@' && colon != NULL) {
-			password = colon + 1;
-			len = (size_t)(at - password);
-		}
+		if (*at == '@' && colon != NULL)
+			password = str_of(colon + 1, (size_t)(at - colon) - 1);
 	}
-	return str_of(password, len);
+	return password;
 }
 
 static const char *find_scheme_end(struct str value)

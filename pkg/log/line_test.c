@@ -123,6 +123,8 @@ static void secrets_are_not_written(void **state)
 		{"url", "cannot reach amqp://u:p@h now", "cannot reach amqp://u:[redacted]@h now"},
 		{"url", "http://host:8080/a@b", "http://host:8080/a@b"},
 		{"url", "http://me@host:80/", "http://me@host:80/"},
+		{"urls", "http://h:80/,http://me:hunter2@i,amqp://u:p@j",
+			"http://h:80/,http://me:[redacted]@i,amqp://u:[redacted]@j"},
 		{"email", "a:b@c", "a:b@c"},
 	};
 	char expected[128];

@@ -149,7 +149,7 @@ void log_write(const struct log_context *context, enum level level, const char *
 		return;
 	}
 	/* put, then look; the writer does it the other way round in wait_for_lines: it sees the
-	 * line or we see that it sleeps */
+	 * line (and the source, if that is new) or we see that it sleeps */
 	if (atomic_load(&writer_sleeps) && atomic_exchange(&writer_sleeps, false))
 		wake_writer();
 	else if (used > RING_BYTES / 2 && used - line->len <= RING_BYTES / 2)
@@ -175,7 +175,7 @@ static struct source *own_source(void)
 		own->taken = true;
 		pthread_mutex_lock(&lock);
 		own->next = atomic_load_explicit(&sources, memory_order_relaxed);
-		atomic_store_explicit(&sources, own, memory_order_release);
+		atomic_store(&sources, own);
 		pthread_mutex_unlock(&lock);
 	}
 	pthread_setspecific(source_key, own);
@@ -242,7 +242,7 @@ static void wait_for_lines(void)
 /* False when there was nothing. */
 static bool write_all_sources(void)
 {
-	struct source *source = atomic_load_explicit(&sources, memory_order_acquire);
+	struct source *source = atomic_load(&sources);
 	bool any = false;
 
 	for (; source != NULL; source = source->next) {

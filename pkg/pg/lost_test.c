@@ -405,7 +405,7 @@ static void names_become_addresses(void **state)
 		enum pg_names_state found;
 
 		while ((found = pg_names_look(&names, cases[i].url, 0)) == NAMES_PENDING)
-			usleep(1000);
+			usleep(1000); /* asked again until they are known */
 		if (found != NAMES_READY)
 			fail_row(i, "%s", names.error);
 		if (cases[i].address == NULL) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * RabbitMQ's part of a service: the relay of its outbox on the first thread, and what each thread
- * hears. Without RABBITMQ_URL nothing is connected: events wait in the outbox, and nothing is heard.
- * The program is ready all the same, and while RabbitMQ is away. */
+ * hears. Without RABBITMQ_URL nothing is connected: events wait in the outbox, and nothing is
+ * heard. The program is ready all the same, and while RabbitMQ is away. */
 #include "service/internal.h"
 
 enum {

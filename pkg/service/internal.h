@@ -17,7 +17,7 @@ struct key_store {
 	struct arena *arena; /* of the document */
 	struct str jwks;
 	atomic_uint version; /* 0: none yet */
-	atomic_int_fast64_t fetched_us; /* the last try began then */
+	atomic_int_fast64_t next_us; /* an unknown key is no reason to fetch them before then */
 	atomic_bool fetching;
 };
 

@@ -66,12 +66,12 @@ enum fault keys_fetch_soon(struct task *t)
 	const int64_t now_us = clock_monotonic_us();
 	enum fault fault;
 
-	if (now_us < atomic_load(&keys->fetched_us) || atomic_exchange(&keys->fetching, true))
+	if (now_us < atomic_load(&keys->next_us) || atomic_exchange(&keys->fetching, true))
 		return OK;
-	atomic_store(&keys->fetched_us, now_us + SOON_US);
+	atomic_store(&keys->next_us, now_us + SOON_US);
 	fault = fetch(t);
 	if (fault != OK)
-		atomic_store(&keys->fetched_us, now_us + SOON_AFTER_FAULT_US);
+		atomic_store(&keys->next_us, now_us + SOON_AFTER_FAULT_US);
 	atomic_store(&keys->fetching, false);
 	return fault;
 }

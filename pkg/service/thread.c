@@ -264,7 +264,7 @@ static void look_whether_drained(struct loop_timer *timer)
 {
 	struct service_thread *const t = CONTAINER_OF(timer, struct service_thread, drain);
 	const int64_t now_us = clock_monotonic_us();
-	const bool busy = server_worker_connections(t->server) > 0 || (t->index == 0 && jobs_run());
+	const bool busy = !server_worker_drain(t->server) || (t->index == 0 && jobs_run());
 
 	if (!busy || now_us >= t->drain_until_us)
 		loop_stop(t->loop);

@@ -11,6 +11,7 @@ import time
 import pytest
 
 from conftest import close_shop, http_client, log_in, make_product, make_shop, place_order
+from invariants import eventually
 from shop import PROGRAMS, Failed
 
 STOCK = 20
@@ -20,6 +21,7 @@ NO_GUARDS = {
         ALTER TABLE order_history DROP CONSTRAINT order_history_order_fkey;""",
     "products": """ALTER TABLE stock DROP CONSTRAINT stock_adds_up; ALTER TABLE stock DROP CONSTRAINT stock_available_check;
         ALTER TABLE reservation_lines DROP CONSTRAINT reservation_lines_order_fkey;""",
+    "payments": "",
 }
 
 
@@ -54,19 +56,22 @@ def stopped(shop):
         product = make_product(seller, stock_quantity=STOCK)["id"]
         orders = {status: order_in(status, buyer, support, product)
                   for status in ("pending", "cancelled", "paid", "returned", "shipped")}
+    eventually(lambda: shop.verify("--settled"), 30, "something is wrong")
     for program in reversed(PROGRAMS):
         shop.stop_program(program)
-    return {**orders, "product": product, "nobody": "019a0000-0000-7000-8000-000000000001"}
+    nobody = "019a0000-0000-7000-8000-000000000001"
+    return {**orders, "product": product, "nobody": nobody, "payment": nobody + "-1", "partition": "7"}
 
 
 @pytest.fixture
 def copies(shop, stopped):
-    """Makes copies of both databases without their guards; gives their URLs and runs SQL in them."""
+    """Makes copies of the databases without their guards; gives their URLs and runs SQL in them."""
     names = {service: f"{service}_copy" for service in NO_GUARDS}
     for service, name in names.items():
         shop.postgres.sql(f'DROP DATABASE IF EXISTS "{name}"')
         shop.postgres.sql(f'CREATE DATABASE "{name}" TEMPLATE {service}_db OWNER {service}')
-        shop.postgres.sql(NO_GUARDS[service], name)
+        if NO_GUARDS[service]:
+            shop.postgres.sql(NO_GUARDS[service], name)
 
     class Copies:
         urls = {service: shop.postgres.url(name) for service, name in names.items()}
@@ -153,6 +158,33 @@ DAMAGES = {
     "charged for an unpaid order": (
         "orders", """INSERT INTO order_payments (order_id, attempt, method, status, amount_minor)
         SELECT id, 1, 'manual', 'captured', total_minor FROM orders WHERE id = '{pending}'""", {("paid_once", "pending")}),
+    "money moved behind the ledger": (
+        "payments", """ALTER TABLE payments DISABLE TRIGGER USER;
+        INSERT INTO payments (key, order_id, status, amount_minor, captured_minor, currency, token)
+        VALUES ('{payment}', '{nobody}', 'captured', 100, 100, 'USD', 'tok_ok')""", {("payment_ledger", "payment")}),
+    "charged twice": (
+        "payments", """INSERT INTO payments (key, order_id, status, amount_minor, currency, token)
+        SELECT '{nobody}-' || n, '{nobody}', 'authorised', 100, 'USD', 'tok_ok' FROM generate_series(1, 2) n;
+        UPDATE payments SET status = 'captured', captured_minor = 100 WHERE order_id = '{nobody}'""",
+        {("charged_once", "nobody")}),
+    "an event is missing": (
+        "orders", """INSERT INTO outbox (partition, position, type, subject, person, data)
+        SELECT {partition}, position + n, 'bodega.test', '{nobody}', '{nobody}', '{{}}'
+        FROM outbox_partitions, generate_series(1, 3, 2) n WHERE partition = {partition};
+        UPDATE outbox_partitions SET position = position + 3, published = published + 3 WHERE partition = {partition}""",
+        {("events_numbered", "partition")}),
+    "an event of products is missing": (
+        "products", """INSERT INTO outbox (partition, position, type, subject, person, data)
+        SELECT {partition}, position + n, 'bodega.test', '{nobody}', '{nobody}', '{{}}'
+        FROM outbox_partitions, generate_series(1, 2) n WHERE partition = {partition};
+        UPDATE outbox_partitions SET position = position + 3, published = published + 3 WHERE partition = {partition}""",
+        {("events_numbered", "partition")}),
+    "an event waits": (
+        "orders", """INSERT INTO outbox (partition, type, subject, person, data)
+        VALUES ({partition}, 'bodega.test', '{nobody}', '{nobody}', '{{}}')""", {("events_published", "partition")}),
+    "an event of products waits": (
+        "products", """UPDATE outbox_partitions SET position = position + 1 WHERE partition = {partition}""",
+        {("events_published", "partition")}),
 }
 
 
