@@ -16,6 +16,7 @@ handler_fn order_history;
 /* status.c */
 handler_fn order_change_status;
 handler_fn order_cancel;
+handler_fn order_remove;
 handler_fn order_pay;
 
 /* user.c */
@@ -34,15 +35,15 @@ enum fault order_of_path(
 	struct task *t, const struct request *request, struct order *order) MUST_CHECK;
 
 /* Changes the order's status if the transitions have it, whoever asks; FAULT_INVALID_TRANSITION,
- * FAULT_ORDER_BUSY. Suspends. */
+ * FAULT_ORDER_BUSY. `key` (or NULL) goes with the step that it takes. Suspends. */
 struct change {
 	enum status to;
 	struct str actor;
 	struct str note;
 	struct str tracking_number;
 };
-enum fault change_status(
-	struct task *t, const struct order *order, const struct change *change) MUST_CHECK;
+enum fault change_status(struct task *t, const struct order *order, const struct change *change,
+	struct keyed *key) MUST_CHECK;
 
 /* The order with its ETag. */
 enum fault reply_order(struct reply *reply, int status, const struct order *order);

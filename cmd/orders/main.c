@@ -27,6 +27,7 @@ static const struct service_peer peers[] = {{.name = "products", .internal = tru
 static const struct service_job jobs[] = {
 	{.name = "recover", .every_us = 1000000, .run = saga_recover},
 	{.name = "expire", .every_us = 1000000, .run = saga_expire},
+	{.name = "idempotency_keys_sweep", .every_us = INT64_C(3600000000), .run = keyed_sweep},
 };
 
 static enum fault start(struct scope *s)

@@ -3,11 +3,13 @@
  * else an order does not exist. */
 #include "auth/cursor.h"
 #include "handlers.h"
+#include "keys.h"
 #include "saga.h"
 #include "json/write.h"
 
 enum { SORT_NEWEST };
 
+static keys_fn create;
 static enum fault owner_from(struct scope *s, const struct caller *caller,
 	const struct new_order *wanted, struct uuid *id);
 static struct str address_json(struct scope *s, const struct new_order *wanted);
@@ -16,6 +18,12 @@ static enum fault list(struct task *t, const struct request *request, const stru
 
 /* POST /orders: 201 with the order; 409 naming each short line; 422; 503 while products is away. */
 enum fault order_create(struct task *t, const struct request *request, struct reply *reply)
+{
+	return keys_run(t, request, reply, create);
+}
+
+static enum fault create(
+	struct task *t, const struct request *request, struct keyed *key, struct reply *reply)
 {
 	struct scope *s = &t->scope;
 	struct new_order wanted = {0};
@@ -27,12 +35,7 @@ enum fault order_create(struct task *t, const struct request *request, struct re
 	order.currency = str_from(currency_of_shop()->code);
 	order.shipping_address = address_json(s, &wanted);
 	order.metadata = wanted.metadata;
-
-	TRY(saga_place(t, &order, request->caller.actor));
-
-	char id[UUID_TEXT_LEN + 1];
-	reply_location(reply, "/api/v1/orders/%s", uuid_format(&order.id, id).at);
-	return reply_order(reply, 201, &order);
+	return saga_place(t, &order, request->caller.actor, key, reply);
 }
 
 /* GET /orders: one's own; staff sees all, or those of `user_id`. */

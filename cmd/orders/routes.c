@@ -10,7 +10,7 @@ const struct route routes[] = {
 	{"GET", "/api/v1/orders/{id}", order_read, USER},
 	{"GET", "/api/v1/orders/{id}/history", order_history, USER},
 	{"POST", "/api/v1/orders/{id}/cancel", order_cancel, USER},
-	{"DELETE", "/api/v1/orders/{id}", order_cancel, USER},
+	{"DELETE", "/api/v1/orders/{id}", order_remove, USER},
 	{"PUT", "/api/v1/orders/{id}/status", order_change_status, SUPPORT | ADMIN},
 	{"PATCH", "/api/v1/orders/{id}/status", order_change_status, SUPPORT | ADMIN},
 	{"PUT", "/api/v1/orders/{id}", order_change_status, SUPPORT | ADMIN}, /* older clients */

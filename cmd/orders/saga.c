@@ -6,6 +6,7 @@
 
 #include "base/crash.h"
 #include "base/random.h"
+#include "keys.h"
 #include "log/log.h"
 #include "metrics/metrics.h"
 #include "stock.h"
@@ -18,10 +19,11 @@ enum {
 };
 
 static enum fault reserve(struct task *t, struct order *order, bool *refused);
-static enum fault place(struct task *t, const struct claim *claim, struct order *order);
-static enum fault find_out(
-	struct task *t, const struct claim *claim, struct order *order, enum fault fault);
-static void undo(struct task *t, const struct claim *claim, bool refused);
+static enum fault place(
+	struct task *t, const struct claim *claim, struct order *order, const struct reply *answer);
+static enum fault find_out(struct task *t, const struct claim *claim, struct order *order,
+	const struct reply *answer, enum fault fault);
+static enum fault undo(struct task *t, const struct claim *claim, bool refused, enum fault why);
 static enum fault go_on(struct task *t, const struct claim *claim);
 static enum fault commit(struct task *t, const struct claim *claim);
 static void leave_to_recovery(struct task *t, const struct claim *claim);
@@ -29,20 +31,29 @@ static enum fault drain(
 	struct task *t, const char *job, enum fault (*take)(struct task *t, struct claim *claim));
 static void note(const char *job, const struct claim *claim, enum fault fault);
 
-enum fault saga_place(struct task *t, struct order *order, struct str actor)
+enum fault saga_place(struct task *t, struct order *order, struct str actor, struct keyed *key,
+	struct reply *reply)
 {
 	struct claim claim;
 	bool refused = false;
 
-	TRY(store_begin(t, order, actor, &claim)); /* from here on the recovery can undo it */
+	TRY(store_begin(t, order, actor, key, &claim)); /* from here on the recovery can undo it */
 	CRASH_POINT("orders.after_begin");
 
-	const enum fault reserved = reserve(t, order, &refused);
+	enum fault fault = reserve(t, order, &refused);
 	CRASH_POINT("orders.after_reserve");
-	if (reserved == OK)
-		return place(t, &claim, order);
-	undo(t, &claim, refused);
-	return reserved;
+	if (fault != OK) {
+		const enum fault undone = undo(t, &claim, refused, fault);
+		/* what is not kept may not be told: a repeat may have better luck */
+		return key != NULL && keyed_is_refusal(fault) && undone != OK ? undone : fault;
+	}
+	keys_reply(reply, STR("POST /api/v1/orders"), order);
+	fault = place(t, &claim, order, reply);
+	if (fault != OK)
+		reply_reset(reply);
+	else if (key != NULL)
+		key->answered = true;
+	return fault;
 }
 
 enum fault saga_settle(struct task *t, const struct claim *claim)
@@ -95,15 +106,16 @@ static enum fault reserve(struct task *t, struct order *order, bool *refused)
 	}
 }
 
-static enum fault place(struct task *t, const struct claim *claim, struct order *order)
+static enum fault place(
+	struct task *t, const struct claim *claim, struct order *order, const struct reply *answer)
 {
 	task_shield(t);
-	enum fault fault = store_place(t, claim, order);
+	enum fault fault = store_place(t, claim, order, answer);
 	CRASH_POINT("orders.after_place");
 	if (fault == FAULT_UNKNOWN || fault == FAULT_ORDER_BUSY)
-		fault = find_out(t, claim, order, fault);
+		fault = find_out(t, claim, order, answer, fault);
 	else if (fault != OK)
-		undo(t, claim, false);
+		(void)undo(t, claim, false, fault);
 	task_unshield(t);
 	return fault;
 }
@@ -111,16 +123,18 @@ static enum fault place(struct task *t, const struct claim *claim, struct order 
 /* A lost answer, or no row to change: the database says what became of the order. If it is an
  * intent still, it is placed once more. Nothing is undone here: either the order is placed, or the
  * recovery undoes the intent, or has done so. */
-static enum fault find_out(
-	struct task *t, const struct claim *claim, struct order *order, enum fault fault)
+static enum fault find_out(struct task *t, const struct claim *claim, struct order *order,
+	const struct reply *answer, enum fault fault)
 {
+	struct order now;
+
 	for (int i = 0; i < LOOKS_MAX; i++) {
-		const enum fault seen = store_get(t, &order->id, order);
+		const enum fault seen = store_get(t, &order->id, &now);
 		if (seen == FAULT_NOT_FOUND && fault == FAULT_ORDER_BUSY)
 			return FAULT_UNAVAILABLE;
 		if (seen != OK && seen != FAULT_NOT_FOUND)
 			return FAULT_UNKNOWN;
-		fault = seen == OK ? OK : store_place(t, claim, order);
+		fault = seen == OK ? OK : store_place(t, claim, order, answer);
 		if (fault == OK) {
 			scope_forgive(&t->scope);
 			return OK;
@@ -130,7 +144,7 @@ static enum fault find_out(
 }
 
 /* Gives back what may be held, then forgets the intent; what fails here the recovery does. */
-static void undo(struct task *t, const struct claim *claim, bool refused)
+static enum fault undo(struct task *t, const struct claim *claim, bool refused, enum fault why)
 {
 	enum fault fault = OK;
 
@@ -139,11 +153,12 @@ static void undo(struct task *t, const struct claim *claim, bool refused)
 		fault = stock_release(t, &claim->order_id);
 	CRASH_POINT("orders.after_undo");
 	if (fault == OK)
-		fault = store_abandon(t, claim);
+		fault = keys_abandon(t, claim, why);
 	CRASH_POINT("orders.after_abandon");
 	if (fault != OK)
 		leave_to_recovery(t, claim);
 	task_unshield(t);
+	return fault;
 }
 
 /* ---- steps ---- */
@@ -154,12 +169,12 @@ static enum fault go_on(struct task *t, const struct claim *claim)
 	case STEP_RESERVING:
 		TRY(stock_release(t, &claim->order_id));
 		CRASH_POINT("orders.after_release_of_intent");
-		return store_abandon(t, claim);
+		return keys_abandon(t, claim, FAULT_UNAVAILABLE);
 	case STEP_CANCELLING:
 		TRY(status_is_unpaid(claim->status) ? stock_release(t, &claim->order_id)
 						    : stock_return(t, &claim->order_id));
 		CRASH_POINT("orders.after_give_back");
-		return store_finish(t, claim);
+		return keys_finish(t, claim);
 	case STEP_COMMITTING:
 		return commit(t, claim);
 	default:
@@ -174,9 +189,9 @@ static enum fault commit(struct task *t, const struct claim *claim)
 	CRASH_POINT("orders.after_commit");
 
 	if (fault == OK)
-		return store_finish(t, claim);
+		return keys_finish(t, claim);
 	if (fault == FAULT_RELEASED || fault == FAULT_INSUFFICIENT_STOCK)
-		TRY(store_drop(t, claim));
+		TRY(keys_drop(t, claim, fault));
 	return fault;
 }
 

@@ -8,8 +8,11 @@
  * replica. All suspend. */
 
 /* Places the order: from here on it exists for ever, or, with a fault, it never will
- * (FAULT_UNKNOWN: one of the two; the order's row decides within a lease). */
-enum fault saga_place(struct task *t, struct order *order, struct str actor) MUST_CHECK;
+ * (FAULT_UNKNOWN: one of the two; the order's row decides within a lease). The reply is its answer;
+ * key->answered: also when it was refused, and kept with the key. FAULT_KEY_BUSY: the key has been
+ * used. */
+enum fault saga_place(struct task *t, struct order *order, struct str actor, struct keyed *key,
+	struct reply *reply) MUST_CHECK;
 
 /* Goes on with a step that was taken until its goal is reached. FAULT_RELEASED,
  * FAULT_INSUFFICIENT_STOCK: refused for good, the order is as it was. Any other fault: the recovery

@@ -196,7 +196,8 @@ static char field_text[64];
 
 static enum fault place(struct task *t, struct job *job)
 {
-	const enum fault fault = saga_place(t, &order, STR("user:x"));
+	struct reply reply = {.arena = t->scope.arena};
+	const enum fault fault = saga_place(t, &order, STR("user:x"), NULL, &reply);
 
 	(void)job;
 	snprintf(extra_text, sizeof extra_text, "%.*s", STR_ARG(t->scope.extra));
@@ -212,7 +213,7 @@ static enum fault change(struct task *t, enum status to)
 
 	TRY(store_get(t, &order.id, &now));
 	const struct transition *found = transition_find((enum status)now.status, to);
-	TRY(store_take(t, &now, found, STR("user:x"), STR_NONE, &claim));
+	TRY(store_take(t, &now, found, STR("user:x"), STR_NONE, NULL, &claim));
 	return saga_settle(t, &claim);
 }
 
@@ -230,7 +231,7 @@ static enum fault pay(struct task *t, struct job *job)
 
 	(void)job;
 	TRY(store_get(t, &order.id, &now));
-	TRY(store_take_payment(t, &now, STR("user:x"), &payment, &claim));
+	TRY(store_take_payment(t, &now, STR("user:x"), &payment, NULL, &claim));
 	return saga_settle(t, &claim);
 }
 

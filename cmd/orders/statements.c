@@ -7,40 +7,113 @@
 
 #include "store.h"
 
+#include "service/keyed.h"
+
+/* A key that nobody has, or nobody any more; no row otherwise. One whose operation is under way
+ * never runs out. */
+#define KEY_CLAIM(caller, operation, key, fingerprint, order_id)                            \
+	"	INSERT INTO idempotency_keys AS k\n"                                              \
+	"		(caller, operation, key, fingerprint, order_id)\n"                               \
+	"	VALUES (" caller "::uuid, " operation "::text, " key "::text, " fingerprint \
+	"::bytea,\n"                                                                        \
+	"		" order_id "::uuid)\n"                                              \
+	"	ON CONFLICT (caller, operation, key) DO UPDATE\n"                                 \
+	"	SET fingerprint = excluded.fingerprint, order_id = excluded.order_id,\n"          \
+	"		created_at = now(), status = NULL, content_type = NULL, etag = NULL,\n"          \
+	"		location = NULL, body = NULL\n"                                                  \
+	"	WHERE k.created_at < now() - interval '24 hours' AND k.status IS NOT NULL\n"
+
+#define KEY_ANSWER(status, content_type, etag, location, body)                              \
+	"	UPDATE idempotency_keys k\n"                                                      \
+	"	SET status = " status "::integer, content_type = " content_type "::text,\n" \
+	"		etag = " etag "::text, location = " location "::text, body = " body \
+	"::text\n"
+
 /* ---- a new order ---- */
 
-const struct pg_statement orders_begin = {"orders_begin", PG_WRITE,
-	"INSERT INTO orders (id, user_id, currency, shipping_address, metadata, step_goal,\n"
-	"	step_actor, expires_at, lease_until)\n"
-	"VALUES ($1, $2, $3, $4::text::json, $5::text::json, 'pending', $6,\n"
-	"	now() + $7::bigint * interval '1 microsecond',\n"
-	"	now() + $8::bigint * interval '1 microsecond')\n"
-	"RETURNING lease_token"};
+/* The intent; `from` is where its values come from. */
+#define INTENT(from)                                                                          \
+	"INSERT INTO orders (id, user_id, currency, shipping_address, metadata, step_goal,\n" \
+	"	step_actor, expires_at, lease_until)\n"                                             \
+	"SELECT $1::uuid, $2::uuid, $3::text, $4::text::json, $5::text::json, 'pending',\n"   \
+	"	$6::text, now() + $7::bigint * interval '1 microsecond',\n"                         \
+	"	now() + $8::bigint * interval '1 microsecond'\n" from                         \
+	"RETURNING lease_token, created_at, expires_at"
 
-const struct pg_statement orders_place = {"orders_place", PG_WRITE,
-	"WITH placed AS (\n"
-	"	UPDATE orders\n"
-	"	SET status = 'pending', version = 1, subtotal_minor = $3, shipping_minor = $4,\n"
-	"		tax_minor = $5, total_minor = $6, updated_at = now(), step = 'idle',\n"
-	"		step_goal = NULL, step_actor = NULL, lease_until = NULL, attempts = 0,\n"
-	"		needs_attention = false\n"
-	"	WHERE id = $1 AND lease_token = $2 AND status = 'reserving'\n"
-	"	RETURNING id, version, created_at, updated_at, expires_at),\n"
-	"lines AS (\n"
-	"	INSERT INTO order_items\n"
-	"		(id, order_id, product_id, seller_id, name, unit_price_minor, quantity)\n"
-	"	SELECT l.id, p.id, l.product_id, l.seller_id, l.name, l.unit_price_minor,\n"
-	"		l.quantity\n"
-	"	FROM placed p, unnest($8::uuid[], $9::uuid[], $10::uuid[], $11::text[],\n"
-	"		$12::bigint[], $13::integer[]) AS l\n"
-	"		(id, product_id, seller_id, name, unit_price_minor, quantity)),\n"
-	"event AS (\n"
-	"	INSERT INTO order_history (order_id, version, to_status, actor)\n"
+const struct pg_statement orders_begin = {"orders_begin", PG_WRITE, INTENT("")};
+
+/* The same with its Idempotency-Key; no row when somebody has that. */
+const struct pg_statement orders_begin_keyed = {"orders_begin_keyed", PG_WRITE,
+	"WITH claimed AS (\n" KEY_CLAIM("$9", "$10", "$11", "$12",
+		"$1") "	RETURNING order_id)\n" INTENT("FROM claimed\n")};
+
+/* The order as it was meant to be; what has happened to it since has a later time. */
+#define PLACE                                                                               \
+	"WITH placed AS (\n"                                                                \
+	"	UPDATE orders\n"                                                                  \
+	"	SET status = 'pending', version = 1, subtotal_minor = $3, shipping_minor = $4,\n" \
+	"		tax_minor = $5, total_minor = $6, updated_at = created_at, step = "              \
+	"'idle',\n"                                                                         \
+	"		step_goal = NULL, step_actor = NULL, lease_until = NULL, attempts = 0,\n"        \
+	"		needs_attention = false\n"                                                       \
+	"	WHERE id = $1 AND lease_token = $2 AND status = 'reserving'\n"                    \
+	"	RETURNING id, version, created_at, updated_at, expires_at),\n"                    \
+	"lines AS (\n"                                                                      \
+	"	INSERT INTO order_items\n"                                                        \
+	"		(id, order_id, product_id, seller_id, name, unit_price_minor, quantity)\n"       \
+	"	SELECT l.id, p.id, l.product_id, l.seller_id, l.name, l.unit_price_minor,\n"      \
+	"		l.quantity\n"                                                                    \
+	"	FROM placed p, unnest($8::uuid[], $9::uuid[], $10::uuid[], $11::text[],\n"        \
+	"		$12::bigint[], $13::integer[]) AS l\n"                                           \
+	"		(id, product_id, seller_id, name, unit_price_minor, quantity)),\n"               \
+	"event AS (\n"                                                                      \
+	"	INSERT INTO order_history (order_id, version, to_status, actor)\n"                \
 	"	SELECT id, version, 'pending', $7 FROM placed)\n"
-	"SELECT version, created_at, updated_at, expires_at FROM placed"};
 
-const struct pg_statement orders_abandon = {"orders_abandon", PG_WRITE,
-	"DELETE FROM orders WHERE id = $1 AND lease_token = $2 AND status = 'reserving'"};
+#define PLACED "SELECT version, created_at, updated_at, expires_at FROM placed"
+
+const struct pg_statement orders_place = {"orders_place", PG_WRITE, PLACE PLACED};
+
+const struct pg_statement orders_place_keyed = {"orders_place_keyed", PG_WRITE,
+	PLACE ", answer AS (\n" KEY_ANSWER("$14", "$15", "$16", "$17",
+		"$18") "	FROM placed\n"
+		       "	WHERE order_id = placed.id AND k.status IS NULL)\n" PLACED};
+
+#define ABANDON "DELETE FROM orders WHERE id = $1 AND lease_token = $2 AND status = 'reserving'"
+
+const struct pg_statement orders_abandon = {"orders_abandon", PG_WRITE, ABANDON};
+
+/* The key is free again. */
+const struct pg_statement orders_abandon_keyed = {"orders_abandon_keyed", PG_WRITE,
+	"WITH abandoned AS (" ABANDON " RETURNING id),\n"
+	"freed AS (\n"
+	"	DELETE FROM idempotency_keys k\n"
+	"	USING abandoned\n"
+	"	WHERE k.order_id = abandoned.id AND k.status IS NULL)\n"
+	"SELECT id FROM abandoned"};
+
+/* The key keeps why. */
+const struct pg_statement orders_refuse = {"orders_refuse", PG_WRITE,
+	"WITH abandoned AS (" ABANDON " RETURNING id),\n"
+	"answer AS (\n" KEY_ANSWER("$3", "$4", "$5", "$6",
+		"$7") "		, order_id = NULL\n"
+		      "	FROM abandoned\n"
+		      "	WHERE k.order_id = abandoned.id AND k.status IS NULL)\n"
+		      "SELECT id FROM abandoned"};
+
+/* ---- Idempotency-Key ---- */
+
+const struct pg_statement orders_key_claim = {
+	"orders_key_claim", PG_WRITE, KEY_CLAIM("$1", "$2", "$3", "$4", "$5")};
+
+const struct pg_statement orders_key_answer = {"orders_key_answer", PG_WRITE,
+	KEY_ANSWER("$2", "$3", "$4", "$5", "$6") "WHERE order_id = $1 AND status IS NULL"};
+
+/* A replay after that tells that the account is gone. */
+const struct pg_statement orders_forget_answers = {"orders_forget_answers", PG_WRITE,
+	KEY_ANSWER("$2", "$3", "$4", "$5",
+		"$6") "WHERE status IS NOT NULL AND (caller = $1\n"
+		      "	OR order_id IN (SELECT id FROM orders WHERE user_id = $1))"};
 
 /* ---- changes ---- */
 
@@ -133,6 +206,13 @@ const struct pg_statement orders_forget_person = {"orders_forget_person", PG_WRI
 
 /* ---- recovery ---- */
 
+/* The claim, with the operation of the key that waits for its end. */
+#define TAKEN                                                                         \
+	"RETURNING o.id, o.status, o.step_goal, o.step, o.step_actor, o.step_note,\n" \
+	"	o.lease_token, o.attempts, (\n"                                             \
+	"		SELECT k.operation FROM idempotency_keys k\n"                              \
+	"		WHERE k.order_id = o.id AND k.status IS NULL LIMIT 1)"
+
 const struct pg_statement orders_take_stalled = {"orders_take_stalled", PG_WRITE,
 	"WITH due AS (\n"
 	"	SELECT id FROM orders\n"
@@ -145,9 +225,18 @@ const struct pg_statement orders_take_stalled = {"orders_take_stalled", PG_WRITE
 	"	lease_until = now() + $1::bigint * interval '1 microsecond',\n"
 	"	attempts = attempts + 1, needs_attention = attempts + 1 >= $2::integer\n"
 	"FROM due\n"
-	"WHERE o.id = due.id\n"
-	"RETURNING o.id, o.status, o.step_goal, o.step, o.step_actor, o.step_note,\n"
-	"	o.lease_token, o.attempts"};
+	"WHERE o.id = due.id\n" TAKEN};
+
+/* The same for the one that the key's first request has left lying. */
+const struct pg_statement orders_take_keyed = {"orders_take_keyed", PG_WRITE,
+	"UPDATE orders o\n"
+	"SET lease_token = lease_token + 1,\n"
+	"	lease_until = now() + $4::bigint * interval '1 microsecond',\n"
+	"	attempts = attempts + 1, needs_attention = attempts + 1 >= $5::integer\n"
+	"FROM idempotency_keys mine\n"
+	"WHERE mine.caller = $1 AND mine.operation = $2 AND mine.key = $3\n"
+	"	AND mine.status IS NULL AND o.id = mine.order_id\n"
+	"	AND o.step <> 'idle' AND o.lease_until <= now()\n" TAKEN};
 
 const struct pg_statement orders_take_expired = {"orders_take_expired", PG_WRITE,
 	"WITH due AS (\n"
@@ -162,9 +251,7 @@ const struct pg_statement orders_take_expired = {"orders_take_expired", PG_WRITE
 	"	step_note = 'not paid in time', lease_token = lease_token + 1,\n"
 	"	lease_until = now() + $1::bigint * interval '1 microsecond', attempts = 0\n"
 	"FROM due\n"
-	"WHERE o.id = due.id\n"
-	"RETURNING o.id, o.status, o.step_goal, o.step, o.step_actor, o.step_note,\n"
-	"	o.lease_token, o.attempts"};
+	"WHERE o.id = due.id\n" TAKEN};
 
 const struct pg_statement orders_attention = {
 	"orders_attention", PG_READ, "SELECT count(*) FROM orders WHERE needs_attention"};
@@ -230,8 +317,19 @@ const struct pg_statement orders_history = {"orders_history", PG_READ,
 
 static const struct pg_statement *const statements[] = {
 	&orders_begin,
+	&orders_begin_keyed,
 	&orders_place,
+	&orders_place_keyed,
 	&orders_abandon,
+	&orders_abandon_keyed,
+	&orders_refuse,
+	&orders_key_claim,
+	&orders_key_answer,
+	&orders_forget_answers,
+	&keyed_read,
+	&keyed_keep,
+	&keyed_refused,
+	&keyed_forget,
 	&orders_change,
 	&orders_take,
 	&orders_take_payment,
@@ -241,6 +339,7 @@ static const struct pg_statement *const statements[] = {
 	&orders_count_open,
 	&orders_forget_person,
 	&orders_take_stalled,
+	&orders_take_keyed,
 	&orders_take_expired,
 	&orders_attention,
 	&orders_get,
@@ -262,5 +361,5 @@ const struct pg_schema store_schema = {
 	.statement_count = sizeof statements / sizeof statements[0],
 	.constraints = constraints,
 	.constraint_count = sizeof constraints / sizeof constraints[0],
-	.migration_newest = "00002",
+	.migration_newest = "00004",
 };

@@ -5,8 +5,15 @@
 
 /* Of store.c; what they take and give stands beside each use. */
 extern const struct pg_statement orders_begin;
+extern const struct pg_statement orders_begin_keyed;
 extern const struct pg_statement orders_place;
+extern const struct pg_statement orders_place_keyed;
 extern const struct pg_statement orders_abandon;
+extern const struct pg_statement orders_abandon_keyed;
+extern const struct pg_statement orders_refuse;
+extern const struct pg_statement orders_key_claim;
+extern const struct pg_statement orders_key_answer;
+extern const struct pg_statement orders_forget_answers;
 extern const struct pg_statement orders_change;
 extern const struct pg_statement orders_take;
 extern const struct pg_statement orders_take_payment;
@@ -16,6 +23,7 @@ extern const struct pg_statement orders_postpone;
 extern const struct pg_statement orders_count_open;
 extern const struct pg_statement orders_forget_person;
 extern const struct pg_statement orders_take_stalled;
+extern const struct pg_statement orders_take_keyed;
 extern const struct pg_statement orders_take_expired;
 extern const struct pg_statement orders_attention;
 extern const struct pg_statement orders_get;

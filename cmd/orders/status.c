@@ -3,12 +3,14 @@
  * decides by the table of transitions, and then changes exactly the version that it has read. */
 #include "base/crash.h"
 #include "handlers.h"
+#include "keys.h"
 #include "saga.h"
 
 #include <inttypes.h>
 
+static keys_fn cancel, pay;
 static enum fault change_order(struct task *t, const struct request *request,
-	const struct change *change, struct reply *reply);
+	const struct change *change, struct keyed *key, struct reply *reply);
 static enum fault check_version(
 	struct scope *s, const struct request *request, const struct order *order);
 static enum fault check_mover(
@@ -32,11 +34,23 @@ enum fault order_change_status(struct task *t, const struct request *request, st
 	if (change.tracking_number.at != NULL && change.to != STATUS_SHIPPED)
 		return fail_field(&t->scope, STR("tracking_number"), "value",
 			"goes with the status shipped only");
-	return change_order(t, request, &change, reply);
+	return change_order(t, request, &change, NULL, reply);
 }
 
-/* POST /orders/{id}/cancel, DELETE /orders/{id}: 200 with the order, its goods back in stock. */
+/* POST /orders/{id}/cancel: 200 with the order, its goods back in stock. */
 enum fault order_cancel(struct task *t, const struct request *request, struct reply *reply)
+{
+	return keys_run(t, request, reply, cancel);
+}
+
+/* DELETE /orders/{id}: the same, and repeated as it is. */
+enum fault order_remove(struct task *t, const struct request *request, struct reply *reply)
+{
+	return cancel(t, request, NULL, reply);
+}
+
+static enum fault cancel(
+	struct task *t, const struct request *request, struct keyed *key, struct reply *reply)
 {
 	struct cancellation wanted = {0};
 
@@ -47,11 +61,17 @@ enum fault order_cancel(struct task *t, const struct request *request, struct re
 		.actor = request->caller.actor,
 		.note = wanted.note,
 	};
-	return change_order(t, request, &change, reply);
+	return change_order(t, request, &change, key, reply);
 }
 
 /* POST /orders/{id}/pay by staff: a payment that came in by other ways. */
 enum fault order_pay(struct task *t, const struct request *request, struct reply *reply)
+{
+	return keys_run(t, request, reply, pay);
+}
+
+static enum fault pay(
+	struct task *t, const struct request *request, struct keyed *key, struct reply *reply)
 {
 	struct scope *s = &t->scope;
 	const struct transition *transition;
@@ -64,13 +84,14 @@ enum fault order_pay(struct task *t, const struct request *request, struct reply
 	TRY(check_version(s, request, &order));
 	TRY(find_transition(s, &order, STATUS_PAID, &transition));
 
-	TRY(store_take_payment(t, &order, request->caller.actor, &payment, &claim));
+	TRY(store_take_payment(t, &order, request->caller.actor, &payment, key, &claim));
 	CRASH_POINT("orders.after_take_payment");
 	TRY(saga_settle(t, &claim));
-	return reply_reread(t, &order, reply);
+	return key != NULL ? OK : reply_reread(t, &order, reply);
 }
 
-enum fault change_status(struct task *t, const struct order *order, const struct change *change)
+enum fault change_status(
+	struct task *t, const struct order *order, const struct change *change, struct keyed *key)
 {
 	const struct transition *transition;
 	struct claim claim;
@@ -80,21 +101,21 @@ enum fault change_status(struct task *t, const struct order *order, const struct
 		return store_change(
 			t, order, change->to, change->actor, change->note, change->tracking_number);
 
-	TRY(store_take(t, order, transition, change->actor, change->note, &claim));
+	TRY(store_take(t, order, transition, change->actor, change->note, key, &claim));
 	CRASH_POINT("orders.after_take");
 	return saga_settle(t, &claim);
 }
 
 static enum fault change_order(struct task *t, const struct request *request,
-	const struct change *change, struct reply *reply)
+	const struct change *change, struct keyed *key, struct reply *reply)
 {
 	struct order order;
 
 	TRY(order_of_path(t, request, &order));
 	TRY(check_version(&t->scope, request, &order));
 	TRY(check_mover(&t->scope, request, &order, change->to));
-	TRY(change_status(t, &order, change));
-	return reply_reread(t, &order, reply);
+	TRY(change_status(t, &order, change, key));
+	return key != NULL ? OK : reply_reread(t, &order, reply);
 }
 
 static enum fault check_version(

@@ -13,15 +13,23 @@ const struct order_key order_key_first = {
 		0xff, 0xff, 0xff},
 };
 
+enum { BEGIN_VALUES = 8, PLACE_VALUES = 13, KEY_VALUES = 4, ANSWER_VALUES = 5 };
+
 static int64_t order_ttl_us;
 static int64_t lease_us;
 
-static enum fault write_guarded(struct task *t, const struct pg_statement *statement,
-	const struct pg_value *values, size_t count, struct pg_row *row);
-static enum fault write_changed(struct task *t, const struct pg_statement *statement,
-	const struct pg_value *values, size_t count);
+static enum fault take(struct task *t, struct keyed *key, const struct pg_statement *statement,
+	const struct pg_value *values, size_t count, struct claim *claim);
+static enum fault write_guarded(struct task *t, struct pg_tx *tx,
+	const struct pg_statement *statement, const struct pg_value *values, size_t count,
+	struct pg_row *row);
+static enum fault write_changed(struct task *t, struct pg_tx *tx,
+	const struct pg_statement *statement, const struct pg_value *values, size_t count);
+static enum fault query(struct task *t, struct pg_tx *tx, const struct pg_statement *statement,
+	const struct pg_value *values, size_t count, struct pg_rows *rows);
 static enum fault take_over(struct task *t, const struct pg_statement *statement,
 	const struct pg_value *values, size_t count, struct claim *claim);
+static enum fault key_taken(struct task *t);
 static struct claim claim_on(const struct order *order, enum status goal, enum step step,
 	struct str actor, struct str note);
 static struct items orders_from(struct scope *s, const struct pg_rows *rows);
@@ -34,22 +42,41 @@ void store_set_times(int64_t ttl_us, int64_t step_lease_us)
 	lease_us = step_lease_us;
 }
 
-enum fault store_begin(
-	struct task *t, const struct order *order, struct str actor, struct claim *claim)
+enum fault store_begin(struct task *t, struct order *order, struct str actor, struct keyed *key,
+	struct claim *claim)
 {
-	struct pg_row row;
+	struct pg_value values[BEGIN_VALUES + KEY_VALUES] = {pg_uuid(&order->id),
+		pg_uuid(&order->user_id), pg_text(order->currency),
+		pg_text(order->shipping_address), pg_text(order->metadata), pg_text(actor),
+		pg_int64(order_ttl_us), pg_int64(lease_us)};
+	size_t count = BEGIN_VALUES;
+	struct pg_rows rows;
 
 	*claim = (struct claim){.order_id = order->id,
 		.status = STATUS_RESERVING,
 		.goal = STATUS_PENDING,
 		.step = STEP_RESERVING,
 		.actor = actor};
-	TRY(pg_query_row(t, &orders_begin,
-		PG_VALUES(pg_uuid(&order->id), pg_uuid(&order->user_id), pg_text(order->currency),
-			pg_text(order->shipping_address), pg_text(order->metadata), pg_text(actor),
-			pg_int64(order_ttl_us), pg_int64(lease_us)),
-		&row));
+	if (key != NULL) {
+		memcpy(values + count, (struct pg_value[]){KEYED_VALUES(key)},
+			KEY_VALUES * sizeof values[0]);
+		count += KEY_VALUES;
+		claim->operation = key->operation;
+	}
+	const enum fault fault = pg_query(
+		t, key != NULL ? &orders_begin_keyed : &orders_begin, values, count, &rows);
+	if (key != NULL)
+		key->claimed = fault == FAULT_UNKNOWN || (fault == OK && rows.count > 0);
+	TRY(fault);
+	if (rows.count == 0)
+		return key_taken(t);
+
+	struct pg_row row = pg_row(&rows, 0);
 	claim->token = pg_take_int64(&row);
+	order->status = STATUS_PENDING;
+	order->version = 1;
+	order->created_at = order->updated_at = pg_take_time(&row);
+	order->expires_at = pg_take_time(&row);
 	return OK;
 }
 
@@ -87,21 +114,29 @@ static struct columns columns_of(struct scope *s, const struct items *items)
 	return columns;
 }
 
-enum fault store_place(struct task *t, const struct claim *claim, struct order *order)
+enum fault store_place(
+	struct task *t, const struct claim *claim, struct order *order, const struct reply *answer)
 {
 	struct scope *s = &t->scope;
 	const size_t n = order->items.count;
 	const struct columns columns = columns_of(s, &order->items);
+	struct pg_value values[PLACE_VALUES + ANSWER_VALUES] = {pg_uuid(&claim->order_id),
+		pg_int64(claim->token), pg_int64(order->subtotal), pg_int64(order->shipping),
+		pg_int64(order->tax), pg_int64(order->total), pg_text(claim->actor),
+		pg_uuids(s, columns.ids, n), pg_uuids(s, columns.product_ids, n),
+		pg_uuids(s, columns.seller_ids, n), pg_texts(s, columns.names, n),
+		pg_int64s(s, columns.unit_prices, n), pg_int32s(s, columns.quantities, n)};
+	const bool answers = claim->operation.at != NULL && answer != NULL;
+	size_t count = PLACE_VALUES;
 	struct pg_row row;
 
-	TRY(write_guarded(t, &orders_place,
-		PG_VALUES(pg_uuid(&claim->order_id), pg_int64(claim->token),
-			pg_int64(order->subtotal), pg_int64(order->shipping), pg_int64(order->tax),
-			pg_int64(order->total), pg_text(claim->actor), pg_uuids(s, columns.ids, n),
-			pg_uuids(s, columns.product_ids, n), pg_uuids(s, columns.seller_ids, n),
-			pg_texts(s, columns.names, n), pg_int64s(s, columns.unit_prices, n),
-			pg_int32s(s, columns.quantities, n)),
-		&row));
+	if (answers) {
+		memcpy(values + count, (struct pg_value[]){KEYED_REPLY_VALUES(answer)},
+			ANSWER_VALUES * sizeof values[0]);
+		count += ANSWER_VALUES;
+	}
+	TRY(write_guarded(
+		t, NULL, answers ? &orders_place_keyed : &orders_place, values, count, &row));
 	order->status = STATUS_PENDING;
 	order->version = pg_take_int64(&row);
 	order->created_at = pg_take_time(&row);
@@ -112,8 +147,16 @@ enum fault store_place(struct task *t, const struct claim *claim, struct order *
 
 enum fault store_abandon(struct task *t, const struct claim *claim)
 {
-	return write_changed(
-		t, &orders_abandon, PG_VALUES(pg_uuid(&claim->order_id), pg_int64(claim->token)));
+	return write_changed(t, NULL,
+		claim->operation.at != NULL ? &orders_abandon_keyed : &orders_abandon,
+		PG_VALUES(pg_uuid(&claim->order_id), pg_int64(claim->token)));
+}
+
+enum fault store_refuse(struct task *t, const struct claim *claim, const struct reply *answer)
+{
+	return write_changed(t, NULL, &orders_refuse,
+		PG_VALUES(pg_uuid(&claim->order_id), pg_int64(claim->token),
+			KEYED_REPLY_VALUES(answer)));
 }
 
 /* ---- changes ---- */
@@ -121,65 +164,66 @@ enum fault store_abandon(struct task *t, const struct claim *claim)
 enum fault store_change(struct task *t, const struct order *order, enum status to, struct str actor,
 	struct str note, struct str tracking_number)
 {
-	return write_changed(t, &orders_change,
+	return write_changed(t, NULL, &orders_change,
 		PG_VALUES(pg_uuid(&order->id), pg_int64(order->version),
 			pg_text(status_name((enum status)order->status)), pg_text(status_name(to)),
 			pg_text(actor), pg_text(note), pg_text(tracking_number)));
 }
 
 enum fault store_take(struct task *t, const struct order *order, const struct transition *change,
-	struct str actor, struct str note, struct claim *claim)
+	struct str actor, struct str note, struct keyed *key, struct claim *claim)
 {
-	struct pg_row row;
-
 	*claim = claim_on(order, change->to, change->step, actor, note);
-	TRY(write_guarded(t, &orders_take,
+	return take(t, key, &orders_take,
 		PG_VALUES(pg_uuid(&order->id), pg_int64(order->version),
 			pg_text(status_name(claim->status)), pg_text(step_name(claim->step)),
 			pg_text(status_name(claim->goal)), pg_text(actor), pg_text(note),
 			pg_int64(lease_us)),
-		&row));
-	claim->token = pg_take_int64(&row);
-	return OK;
+		claim);
 }
 
 enum fault store_take_payment(struct task *t, const struct order *order, struct str actor,
-	const struct new_payment *payment, struct claim *claim)
+	const struct new_payment *payment, struct keyed *key, struct claim *claim)
 {
-	struct pg_row row;
-
 	*claim = claim_on(order, STATUS_PAID, STEP_COMMITTING, actor, STR_NONE);
-	TRY(write_guarded(t, &orders_take_payment,
+	return take(t, key, &orders_take_payment,
 		PG_VALUES(pg_uuid(&order->id), pg_int64(order->version),
 			pg_text(status_name(claim->status)), pg_text(actor), pg_int64(lease_us),
 			pg_text(str_from(payment_methods[payment->method])),
 			pg_text(payment->reference)),
-		&row));
-	claim->token = pg_take_int64(&row);
-	return OK;
+		claim);
 }
 
-enum fault store_finish(struct task *t, const struct claim *claim)
+enum fault store_finish(struct task *t, struct pg_tx *tx, const struct claim *claim)
 {
-	return write_changed(t, &orders_finish,
+	return write_changed(t, tx, &orders_finish,
 		PG_VALUES(pg_uuid(&claim->order_id), pg_int64(claim->token),
 			pg_text(status_name(claim->status)), pg_text(status_name(claim->goal)),
 			pg_text(claim->actor), pg_text(claim->note)));
 }
 
-enum fault store_drop(struct task *t, const struct claim *claim)
+enum fault store_drop(struct task *t, struct pg_tx *tx, const struct claim *claim)
 {
 	struct pg_row row;
 
-	return write_guarded(t, &orders_drop,
+	return write_guarded(t, tx, &orders_drop,
 		PG_VALUES(pg_uuid(&claim->order_id), pg_int64(claim->token),
 			pg_text(status_name(claim->status))),
 		&row);
 }
 
+enum fault store_answer(
+	struct task *t, struct pg_tx *tx, const struct uuid *order_id, const struct reply *answer)
+{
+	struct pg_rows rows;
+
+	return query(t, tx, &orders_key_answer,
+		PG_VALUES(pg_uuid(order_id), KEYED_REPLY_VALUES(answer)), &rows);
+}
+
 enum fault store_postpone(struct task *t, const struct claim *claim, int64_t by_us)
 {
-	return write_changed(t, &orders_postpone,
+	return write_changed(t, NULL, &orders_postpone,
 		PG_VALUES(pg_uuid(&claim->order_id), pg_int64(claim->token), pg_int64(by_us)));
 }
 
@@ -199,12 +243,27 @@ enum fault store_forget_person(struct task *t, const struct uuid *user_id)
 	return pg_query(t, &orders_forget_person, PG_VALUES(pg_uuid(user_id)), NULL);
 }
 
+enum fault store_forget_answers(
+	struct task *t, const struct uuid *user_id, const struct reply *answer)
+{
+	return pg_query(t, &orders_forget_answers,
+		PG_VALUES(pg_uuid(user_id), KEYED_REPLY_VALUES(answer)), NULL);
+}
+
 /* ---- recovery ---- */
 
 enum fault store_take_stalled(struct task *t, struct claim *claim)
 {
 	return take_over(t, &orders_take_stalled,
 		PG_VALUES(pg_int64(lease_us), pg_int32(ATTEMPTS_BEFORE_ATTENTION)), claim);
+}
+
+enum fault store_take_keyed(struct task *t, const struct keyed *key, struct claim *claim)
+{
+	return take_over(t, &orders_take_keyed,
+		PG_VALUES(pg_uuid(&key->caller), pg_text(key->operation), pg_text(key->key),
+			pg_int64(lease_us), pg_int32(ATTEMPTS_BEFORE_ATTENTION)),
+		claim);
 }
 
 enum fault store_take_expired(struct task *t, struct claim *claim)
@@ -225,9 +284,15 @@ enum fault store_count_attention(struct task *t, int64_t *count)
 
 enum fault store_get(struct task *t, const struct uuid *id, struct order *order)
 {
+	return store_get_in(t, NULL, id, order);
+}
+
+enum fault store_get_in(
+	struct task *t, struct pg_tx *tx, const struct uuid *id, struct order *order)
+{
 	struct pg_rows rows;
 
-	TRY(pg_query(t, &orders_get, PG_VALUES(pg_uuid(id)), &rows));
+	TRY(query(t, tx, &orders_get, PG_VALUES(pg_uuid(id)), &rows));
 	if (rows.count == 0)
 		return fail(&t->scope, FAULT_NOT_FOUND, "there is no such order");
 
@@ -287,13 +352,61 @@ static enum fault no_row(struct task *t)
 	return fail(&t->scope, FAULT_ORDER_BUSY, "the order has changed in the meantime");
 }
 
+static enum fault key_taken(struct task *t)
+{
+	return fail(&t->scope, FAULT_KEY_BUSY, "a request with this Idempotency-Key is running");
+}
+
+/* A step that is taken by a request with a key. */
+struct keyed_step {
+	const struct keyed *key;
+	const struct pg_statement *statement;
+	const struct pg_value *values;
+	size_t count;
+	struct claim *claim;
+};
+
+static enum fault take_keyed(struct task *t, struct pg_tx *tx, void *arg)
+{
+	const struct keyed_step *step = arg;
+	struct pg_rows rows;
+	struct pg_row row;
+
+	TRY(pg_tx_query(t, tx, &orders_key_claim,
+		PG_VALUES(KEYED_VALUES(step->key), pg_uuid(&step->claim->order_id)), &rows));
+	if (rows.affected == 0)
+		return key_taken(t);
+	TRY(write_guarded(t, tx, step->statement, step->values, step->count, &row));
+	step->claim->token = pg_take_int64(&row);
+	return OK;
+}
+
+/* Key and step are taken together, or neither. */
+static enum fault take(struct task *t, struct keyed *key, const struct pg_statement *statement,
+	const struct pg_value *values, size_t count, struct claim *claim)
+{
+	struct pg_row row;
+
+	if (key == NULL) {
+		TRY(write_guarded(t, NULL, statement, values, count, &row));
+		claim->token = pg_take_int64(&row);
+		return OK;
+	}
+	claim->operation = key->operation;
+	const enum fault fault = pg_transact(
+		t, take_keyed, &(struct keyed_step){key, statement, values, count, claim});
+	key->claimed = fault == OK || fault == FAULT_UNKNOWN;
+	return fault;
+}
+
 /* A guarded write that returns one row: no row, nothing was changed. */
-static enum fault write_guarded(struct task *t, const struct pg_statement *statement,
-	const struct pg_value *values, size_t count, struct pg_row *row)
+static enum fault write_guarded(struct task *t, struct pg_tx *tx,
+	const struct pg_statement *statement, const struct pg_value *values, size_t count,
+	struct pg_row *row)
 {
 	struct pg_rows *rows = scope_alloc(&t->scope, sizeof *rows);
 
-	TRY(pg_query(t, statement, values, count, rows));
+	TRY(query(t, tx, statement, values, count, rows));
 	if (rows->count == 0)
 		return no_row(t);
 	*row = pg_row(rows, 0);
@@ -301,13 +414,20 @@ static enum fault write_guarded(struct task *t, const struct pg_statement *state
 }
 
 /* A guarded write that only says how many rows it wrote. */
-static enum fault write_changed(struct task *t, const struct pg_statement *statement,
-	const struct pg_value *values, size_t count)
+static enum fault write_changed(struct task *t, struct pg_tx *tx,
+	const struct pg_statement *statement, const struct pg_value *values, size_t count)
 {
 	struct pg_rows rows;
 
-	TRY(pg_query(t, statement, values, count, &rows));
+	TRY(query(t, tx, statement, values, count, &rows));
 	return rows.affected == 0 ? no_row(t) : OK;
+}
+
+static enum fault query(struct task *t, struct pg_tx *tx, const struct pg_statement *statement,
+	const struct pg_value *values, size_t count, struct pg_rows *rows)
+{
+	return tx != NULL ? pg_tx_query(t, tx, statement, values, count, rows)
+	                  : pg_query(t, statement, values, count, rows);
 }
 
 static enum fault take_over(struct task *t, const struct pg_statement *statement,
@@ -324,6 +444,7 @@ static enum fault take_over(struct task *t, const struct pg_statement *statement
 	claim->note = pg_take_text(&row);
 	claim->token = pg_take_int64(&row);
 	claim->attempts = pg_take_int32(&row);
+	claim->operation = pg_take_text(&row);
 	return OK;
 }
 

@@ -3,10 +3,13 @@
 
 #include "model.h"
 #include "pg/pg.h"
+#include "service/keyed.h"
 
-/* Every SQL statement of the service, behind typed functions. Each write is one statement that
- * commits by itself, with the history row it needs; it says what it expects of the order, and when
- * the order is not so any more it changes nothing and answers FAULT_ORDER_BUSY. All suspend. */
+/* Every SQL statement of the service, behind typed functions. Each write is one statement, with the
+ * history row it needs, that commits by itself unless it gets a transaction; it says what it
+ * expects of the order, and when the order is not so any more it changes nothing and answers
+ * FAULT_ORDER_BUSY. A `tx` may be NULL, and so may a `key`, of a request without one. All suspend.
+ */
 
 extern const struct pg_schema store_schema;
 
@@ -24,19 +27,28 @@ struct claim {
 	struct str note;
 	int64_t token;
 	int32_t attempts; /* of the recovery, this one counted */
+	struct str operation; /* "POST /api/v1/orders": whose key waits for the end (keys.h), or
+	                         STR_NONE */
 };
 
 /* ---- a new order ---- */
 
-/* Writes the intent, whose claim is at step reserving. */
-enum fault store_begin(struct task *t, const struct order *order, struct str actor,
+/* Writes the intent, whose claim is at step reserving, and the key with it. The order gets status,
+ * version and times as it will have them when it is placed. FAULT_KEY_BUSY: the key has been used.
+ */
+enum fault store_begin(struct task *t, struct order *order, struct str actor, struct keyed *key,
 	struct claim *claim) MUST_CHECK;
 
-/* The intent becomes a pending order; fills in version and times. */
-enum fault store_place(struct task *t, const struct claim *claim, struct order *order) MUST_CHECK;
+/* The intent becomes a pending order. `answer` (or NULL) is what its key keeps. */
+enum fault store_place(struct task *t, const struct claim *claim, struct order *order,
+	const struct reply *answer) MUST_CHECK;
 
-/* The intent goes as if it had never been. */
+/* The intent goes as if it had never been, and its key is free again. */
 enum fault store_abandon(struct task *t, const struct claim *claim) MUST_CHECK;
+
+/* The intent goes, and its key keeps why. */
+enum fault store_refuse(
+	struct task *t, const struct claim *claim, const struct reply *answer) MUST_CHECK;
 
 /* ---- changes ---- */
 
@@ -46,17 +58,21 @@ enum fault store_change(struct task *t, const struct order *order, enum status t
 
 /* Takes a step of the order as it was read: only from idle. */
 enum fault store_take(struct task *t, const struct order *order, const struct transition *change,
-	struct str actor, struct str note, struct claim *claim) MUST_CHECK;
+	struct str actor, struct str note, struct keyed *key, struct claim *claim) MUST_CHECK;
 
 /* The same for a payment, which is recorded as processing. */
 enum fault store_take_payment(struct task *t, const struct order *order, struct str actor,
-	const struct new_payment *payment, struct claim *claim) MUST_CHECK;
+	const struct new_payment *payment, struct keyed *key, struct claim *claim) MUST_CHECK;
 
 /* The step has led to its goal. */
-enum fault store_finish(struct task *t, const struct claim *claim) MUST_CHECK;
+enum fault store_finish(struct task *t, struct pg_tx *tx, const struct claim *claim) MUST_CHECK;
 
 /* The step was refused: the order stays as it was, the payment has failed. */
-enum fault store_drop(struct task *t, const struct claim *claim) MUST_CHECK;
+enum fault store_drop(struct task *t, struct pg_tx *tx, const struct claim *claim) MUST_CHECK;
+
+/* The key whose operation is under way on the order, if there is one, keeps the answer. */
+enum fault store_answer(struct task *t, struct pg_tx *tx, const struct uuid *order_id,
+	const struct reply *answer) MUST_CHECK;
 
 /* Leaves the step to the recovery, after a while. */
 enum fault store_postpone(struct task *t, const struct claim *claim, int64_t by_us) MUST_CHECK;
@@ -69,12 +85,20 @@ enum fault store_count_open(struct task *t, const struct uuid *user_id, int64_t 
 /* Clears addresses and metadata of the person's orders. */
 enum fault store_forget_person(struct task *t, const struct uuid *user_id) MUST_CHECK;
 
+/* Puts `answer` in the place of all that was answered to the person, or told of their orders. */
+enum fault store_forget_answers(
+	struct task *t, const struct uuid *user_id, const struct reply *answer) MUST_CHECK;
+
 /* ---- recovery ---- */
 
 enum { ATTEMPTS_BEFORE_ATTENTION = 10 };
 
 /* Takes over a step whose lease has ended; FAULT_NOT_FOUND when there is none. */
 enum fault store_take_stalled(struct task *t, struct claim *claim) MUST_CHECK;
+
+/* The same for the operation of that key alone; FAULT_NOT_FOUND: its lease has not ended. */
+enum fault store_take_keyed(
+	struct task *t, const struct keyed *key, struct claim *claim) MUST_CHECK;
 
 /* Takes the step towards expired for an order that stayed unpaid; FAULT_NOT_FOUND likewise. */
 enum fault store_take_expired(struct task *t, struct claim *claim) MUST_CHECK;
@@ -85,6 +109,8 @@ enum fault store_count_attention(struct task *t, int64_t *count) MUST_CHECK;
 
 /* FAULT_NOT_FOUND also for an intent. */
 enum fault store_get(struct task *t, const struct uuid *id, struct order *order) MUST_CHECK;
+enum fault store_get_in(
+	struct task *t, struct pg_tx *tx, const struct uuid *id, struct order *order) MUST_CHECK;
 
 /* Where a page begins: after this order, newest first. */
 struct order_key {

@@ -12,13 +12,13 @@ static const char who[] = "user:x";
 static enum fault begin(struct task *t, struct job *job)
 {
 	(void)job;
-	return store_begin(t, &order, str_from(who), &claim);
+	return store_begin(t, &order, str_from(who), NULL, &claim);
 }
 
 static enum fault place(struct task *t, struct job *job)
 {
 	(void)job;
-	return store_place(t, &claim, &order);
+	return store_place(t, &claim, &order, NULL);
 }
 
 static enum fault abandon(struct task *t, struct job *job)
@@ -43,25 +43,25 @@ static enum fault take_cancel(struct task *t, struct job *job)
 {
 	(void)job;
 	return store_take(t, &order, transition_find(STATUS_PENDING, STATUS_CANCELLED),
-		str_from(who), STR("too big"), &claim);
+		str_from(who), STR("too big"), NULL, &claim);
 }
 
 static enum fault take_payment(struct task *t, struct job *job)
 {
 	(void)job;
-	return store_take_payment(t, &order, str_from(who), &payment, &claim);
+	return store_take_payment(t, &order, str_from(who), &payment, NULL, &claim);
 }
 
 static enum fault finish(struct task *t, struct job *job)
 {
 	(void)job;
-	return store_finish(t, &claim);
+	return store_finish(t, NULL, &claim);
 }
 
 static enum fault drop(struct task *t, struct job *job)
 {
 	(void)job;
-	return store_drop(t, &claim);
+	return store_drop(t, NULL, &claim);
 }
 
 static enum fault postpone(struct task *t, struct job *job)

@@ -2,6 +2,7 @@
  * An account is about to go (asked by users): its orders stay, what they say of the person goes.
  * May be repeated until it says 204. */
 #include "handlers.h"
+#include "keys.h"
 
 static enum fault cancel_all(
 	struct task *t, const struct uuid *user_id, enum status status, struct str actor);
@@ -27,6 +28,7 @@ enum fault user_close(struct task *t, const struct request *request, struct repl
 	TRY(cancel_all(t, &user_id, STATUS_PENDING, caller->actor));
 	TRY(cancel_all(t, &user_id, STATUS_CONFIRMED, caller->actor));
 	TRY(store_forget_person(t, &user_id));
+	TRY(keys_forget_person(t, &user_id));
 	return reply_empty(reply);
 }
 
@@ -42,7 +44,7 @@ static enum fault cancel_all(
 		TRY(store_list(t, user_id, status, &order_key_first, 0, PAGE_DEFAULT, &page));
 		const struct order *order = page.at;
 		for (size_t i = 0; i < page.count; i++, order++)
-			TRY(change_status(t, order, &cancel));
+			TRY(change_status(t, order, &cancel, NULL));
 	} while (page.count > 0);
 	return OK;
 }

@@ -6,9 +6,22 @@
 #include "log/log.h"
 
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 
 static bool is_clean(struct str value);
+
+/* Not the headers: they are large, and set before they are counted. */
+void reply_reset(struct reply *reply)
+{
+	struct arena *arena = reply->arena;
+
+	memset(reply, 0, offsetof(struct reply, headers));
+	reply->arena = arena;
+	reply->header_count = 0;
+	reply->stream = NULL;
+	reply->stream_bytes = -1;
+}
 
 enum fault reply_json(struct reply *reply, int status, struct str json)
 {

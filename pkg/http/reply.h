@@ -22,6 +22,9 @@ struct reply {
 	struct live *live; /* instead of either: set by live_open */
 };
 
+/* As it was before anything was put into it. */
+void reply_reset(struct reply *reply);
+
 /* 200, 201, … with a JSON body. Always OK, so that a handler can end with `return reply_json(…)`.
  */
 enum fault reply_json(struct reply *reply, int status, struct str json);

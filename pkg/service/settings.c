@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "base/crash.h"
 #include "service/cpu.h"
+#include "service/keyed.h"
 
 #include <ctype.h>
 
@@ -57,8 +58,8 @@ static const struct config_field database_fields[] = {
 	CONFIG(struct settings, write_connections, INT, "WRITE_CONNECTIONS", "4",
 		"Connections a thread for writes.", .min = 1, .max = 64),
 	CONFIG(struct settings, cursor_secret, SECRET, "CURSOR_SECRET", CONFIG_REQUIRED,
-		"Signs the cursors of lists: 32 bytes or more in base64, the same on each "
-		"replica."),
+		"Signs the cursors of lists and fingerprints requests with an Idempotency-Key: 32 "
+		"bytes or more in base64, the same on each replica."),
 };
 
 static const struct config_field redis_fields[] = {
@@ -234,11 +235,13 @@ static void check_cursor_secret(struct scope *s, const struct settings *settings
 	struct str secret;
 
 	if (base64_decode(s->arena, BASE64, settings->cursor_secret, &secret) &&
-		secret.len >= SECRET_BYTES_MIN)
+		secret.len >= SECRET_BYTES_MIN) {
 		cursor_set_secret(secret);
-	else
+		keyed_set_secret(secret);
+	} else {
 		fail_field(s, STR("CURSOR_SECRET"), "format", "must be %d bytes or more in base64",
 			SECRET_BYTES_MIN);
+	}
 }
 
 static void check_secrets(struct scope *s, struct settings *settings)
