@@ -60,7 +60,7 @@ const struct pg_statement webhook_claim = {"webhook_claim", PG_WRITE,
 	"	RETURNING w.id, w.attempts, w.payment_key, w.sequence AS at_sequence)\n"
 	"SELECT id, attempts,\n"
 	"	(SELECT entry FROM ledger WHERE payment_key = c.payment_key AND sequence = "
-        "at_sequence),\n"
+	"at_sequence),\n"
 	"	" ANSWER "FROM claimed c, payment_at(payment_key, at_sequence)"};
 
 const struct pg_statement webhook_delivered = {"webhook_delivered", PG_WRITE,
