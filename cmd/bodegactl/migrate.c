@@ -21,7 +21,7 @@ static const char help[] =
 	"  new      make the folder's next file: new NAME --dir DIR\n"
 	"\n"
 	"Each SERVICE (users, products, orders, payments) has its URL in USERS_DATABASE_URL and so "
-        "on, or "
+	"on, or "
 	"in\n"
 	"the file that USERS_DATABASE_URL_FILE names, and its files in DIR/SERVICE. No SERVICE "
 	"means\n"
@@ -271,7 +271,7 @@ static int targets_from_environment(struct run *r, poptContext context)
 		return command_fail(COMMAND_CONFIG,
 			"no database: set USERS_DATABASE_URL, PRODUCTS_DATABASE_URL, "
 			"ORDERS_DATABASE_URL or PAYMENTS_DATABASE_URL, or give --database and "
-		        "--dir");
+			"--dir");
 	return COMMAND_FINE;
 }
 

@@ -159,11 +159,12 @@ static enum fault reply_answer(struct scope *s, const struct answer *answer, str
 /* Outlasts the caller's patience, so that no answer tells it anything. */
 static enum fault say_nothing(struct task *t)
 {
-	enum fault fault = task_sleep(t, INT64_MAX / 2);
+	enum fault fault = task_sleep(t, INT64_MAX);
 
+	if (fault != FAULT_DEADLINE)
+		return fault;
 	task_shield(t);
-	if (fault == FAULT_DEADLINE)
-		fault = task_sleep(t, SILENCE_US);
+	fault = task_sleep(t, SILENCE_US);
 	task_unshield(t);
-	return FAULT_DEADLINE;
+	return fault == OK ? FAULT_DEADLINE : fault;
 }

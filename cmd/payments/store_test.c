@@ -9,7 +9,7 @@ static const struct token *token;
 static struct uuid refund_id;
 static struct answer answer;
 static struct webhook webhook;
-static char entry[16];
+static char entry[32]; /* what changed, and to what status */
 
 static enum fault authorise(struct task *t, struct job *job)
 {
@@ -67,7 +67,8 @@ static enum fault claim(struct task *t, struct job *job)
 {
 	(void)job;
 	TRY(store_webhook_claim(t, lease_us, &webhook));
-	snprintf(entry, sizeof entry, "%.*s", STR_ARG(webhook.entry));
+	snprintf(entry, sizeof entry, "%.*s %.*s", STR_ARG(webhook.entry),
+		STR_ARG(webhook.payment.status));
 	return OK;
 }
 
@@ -428,11 +429,13 @@ static void what_somebody_is_busy_with_is_not_settled(void **state)
 	assert_int_equal(of(let_go), PAYMENT_DONE);
 	assert_int_equal(run(settle), OK);
 	assert_int_equal(settled, 0);
+	assert_int_equal(observe_number("SELECT sum(amount_minor) FROM ledger"), 0);
 }
 
 static void each_change_is_told_as_it_was(void **state)
 {
-	static const char *const entries[] = {"processing", "authorised", "captured", "refunded"};
+	static const char *const entries[] = {"processing processing", "authorised authorised",
+		"captured captured", "refunded captured"};
 	static const int64_t refunds[] = {0, 0, 0, 1};
 
 	(void)state;
