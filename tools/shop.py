@@ -140,8 +140,7 @@ class Shop:
         for name in ("keys-secret", "password-pepper", "cursor-secret"):
             self.write_secret(name, base64.b64encode(secrets.token_bytes(32)).decode())
         self.write_secret("webhook-secrets", "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode())
-        lines = [f"{caller} {callee} {base64.b64encode(secrets.token_bytes(32)).decode()}" for caller, callee in PAIRS]
-        self.write_secret("internal-secrets", "\n".join(lines))
+        self.add_pairs()
         if not os.path.exists(self.path("secrets", "tls.crt")):
             subprocess.run(
                 ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "825",
@@ -150,6 +149,17 @@ class Shop:
                 check=True, capture_output=True)
             for name in ("tls.key", "tls.crt"):
                 servers.give_away(self.path("secrets", name))
+
+    def add_pairs(self):
+        """Each pair keeps the secret that it has; the folder of an older version gets those that are new."""
+        path = self.path("secrets", "internal-secrets")
+        with open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), "a+", encoding="ascii") as file:
+            file.seek(0)
+            have = {tuple(line.split()[:2]) for line in file}
+            for pair in PAIRS:
+                if pair not in have:
+                    file.write(f"{' '.join(pair)} {base64.b64encode(secrets.token_bytes(32)).decode()}\n")
+        servers.give_away(path)
 
     def write_secret(self, name, text):
         path = self.path("secrets", name)

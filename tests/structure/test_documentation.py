@@ -159,10 +159,11 @@ def test_code_stands_in_the_source(page):
         assert any(code in source for source in sources), f"{page}:\n{code}"
 
 
-def test_named_tests_exist():
-    """The table of docs/orders.md: what holds, in which file, by which tests."""
-    table = list(rows(section(read("docs/orders.md"), "Which test proves what", 2)))
-    assert len(table) > 20
+@pytest.mark.parametrize("page, least", [("docs/orders.md", 20), ("docs/payments.md", 8)])
+def test_named_tests_exist(page, least):
+    """The tables of what holds, in which file, by which tests."""
+    table = list(rows(section(read(page), "Which test proves what", 2)))
+    assert len(table) > least
     for _, file, tests in table:
         source = read(file.strip("`"))
         for name in re.findall(r"`(\w+)`", tests):
