@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "pg/libpq.h"
+#include "pg/pg.h"
 
 #include <arpa/inet.h>
 #include <signal.h>
@@ -33,6 +34,15 @@ static bool append(char list[NAMES_TEXT_MAX], const char *word);
 static void lookup_free(struct pg_lookup *lookup);
 static const char *option(const PQconninfoOption *options, const char *keyword);
 static bool needs_look_up(const char *hosts);
+
+bool pg_url_valid(struct str url)
+{
+	PQconninfoOption *options = PQconninfoParse(url.at, NULL);
+	const bool valid = options != NULL;
+
+	PQconninfoFree(options);
+	return valid;
+}
 
 enum pg_names_state pg_names_look(struct pg_names *names, const char *url, int64_t now_us)
 {

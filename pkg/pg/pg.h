@@ -43,6 +43,10 @@ struct pg_schema {
 	const char *migration_newest; /* "00003": the schema this program needs at least */
 };
 
+/* Whether libpq understands the URL (which ends in NUL). For checking configuration: it says
+ * nothing of whether anyone is there. */
+bool pg_url_valid(struct str url);
+
 /* Texts are borrowed for the life of the pools. */
 struct pg_config {
 	struct str url; /* libpq URL or DSN; host names are looked up off the loop */

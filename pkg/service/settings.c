@@ -11,6 +11,7 @@
 #include "service/cpu.h"
 #include "service/keyed.h"
 
+#include <arpa/inet.h>
 #include <ctype.h>
 
 enum { VARIABLES_MAX = 40 };
@@ -81,6 +82,9 @@ static void add_port(struct fields *fields, const char *name, size_t offset, con
 static void add_peer(struct scope *s, struct settings *settings, const struct service_peer *peer,
 	struct fields *f);
 static bool is_peer(const struct service *service, const char *name);
+static void check_address(struct scope *s, const struct settings *settings);
+static void check_database(struct scope *s, const struct settings *settings);
+static void check_redis(struct scope *s, const struct settings *settings);
 static void check_tls(struct scope *s, struct settings *settings);
 static void check_currency(struct scope *s, const struct settings *settings);
 static void check_cursor_secret(struct scope *s, const struct settings *settings);
@@ -100,16 +104,16 @@ enum fault settings_load(struct scope *s, const struct service *service, struct 
 	fault = config_load(s, fields.at, fields.count, settings);
 	own = config_load(s, service->config, service->config_count, service->config_struct);
 	armed = crash_points_arm(s);
-	if (fault == OK) {
-		check_tls(s, settings);
-		check_currency(s, settings);
-		if (service->schema != NULL)
-			check_cursor_secret(s, settings);
-		check_secrets(s, settings);
-		check_rabbitmq(s, settings);
-		for (size_t i = 0; i < settings->peer_count; i++)
-			check_peer(s, service, settings, i);
-	}
+	check_address(s, settings);
+	check_tls(s, settings);
+	check_currency(s, settings);
+	check_database(s, settings);
+	check_cursor_secret(s, settings);
+	check_redis(s, settings);
+	check_secrets(s, settings);
+	check_rabbitmq(s, settings);
+	for (size_t i = 0; i < settings->peer_count; i++)
+		check_peer(s, service, settings, i);
 	if (settings->workers == 0)
 		settings->workers = cpu_workers();
 	return fault == OK && own == OK && armed == OK && s->error_count == 0 ? OK : FAULT_INVALID;
@@ -207,6 +211,33 @@ static bool is_peer(const struct service *service, const char *name)
 	return false;
 }
 
+/* ---- checks: of what was read; what is missing was told already ---- */
+
+static void check_address(struct scope *s, const struct settings *settings)
+{
+	struct in6_addr address; /* has room for either */
+
+	if (settings->listen_address.at != NULL &&
+		inet_pton(AF_INET, settings->listen_address.at, &address) != 1 &&
+		inet_pton(AF_INET6, settings->listen_address.at, &address) != 1)
+		fail_field(s, STR("LISTEN_ADDRESS"), "format",
+			"must be a numeric address such as 0.0.0.0, 127.0.0.1 or ::");
+}
+
+static void check_database(struct scope *s, const struct settings *settings)
+{
+	if (settings->database_url.at != NULL && !pg_url_valid(settings->database_url))
+		fail_field(s, STR("DATABASE_URL"), "format",
+			"must be a URL of PostgreSQL: postgresql://user@host:5432/database");
+}
+
+static void check_redis(struct scope *s, const struct settings *settings)
+{
+	if (settings->redis_url.at != NULL && !redis_url_valid(settings->redis_url))
+		fail_field(
+			s, STR("REDIS_URL"), "format", "must be redis://host:port or unix:///path");
+}
+
 static void check_tls(struct scope *s, struct settings *settings)
 {
 	if (settings->tls_port == 0)
@@ -223,6 +254,8 @@ static void check_currency(struct scope *s, const struct settings *settings)
 {
 	struct currency currency;
 
+	if (settings->currency.at == NULL)
+		return;
 	if (currency_find(settings->currency, &currency))
 		currency_set_shop(currency);
 	else
@@ -234,6 +267,8 @@ static void check_cursor_secret(struct scope *s, const struct settings *settings
 {
 	struct str secret;
 
+	if (settings->cursor_secret.at == NULL)
+		return;
 	if (base64_decode(s->arena, BASE64, settings->cursor_secret, &secret) &&
 		secret.len >= SECRET_BYTES_MIN) {
 		cursor_set_secret(secret);
