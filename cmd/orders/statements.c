@@ -9,18 +9,15 @@
 
 #include "service/keyed.h"
 
-/* A key that nobody has, or nobody any more; no row otherwise. One whose operation is under way
+/* Keys that nobody has, or nobody any more; no row for others. One whose operation is under way
  * never runs out. */
-#define KEY_CLAIM(caller, operation, key, fingerprint, order_id)                            \
-	"	INSERT INTO idempotency_keys AS k\n"                                              \
-	"		(caller, operation, key, fingerprint, order_id)\n"                               \
-	"	VALUES (" caller "::uuid, " operation "::text, " key "::text, " fingerprint \
-	"::bytea,\n"                                                                        \
-	"		" order_id "::uuid)\n"                                              \
-	"	ON CONFLICT (caller, operation, key) DO UPDATE\n"                                 \
-	"	SET fingerprint = excluded.fingerprint, order_id = excluded.order_id,\n"          \
-	"		created_at = now(), status = NULL, content_type = NULL, etag = NULL,\n"          \
-	"		location = NULL, body = NULL\n"                                                  \
+#define KEY_CLAIM(rows)                                                              \
+	"	INSERT INTO idempotency_keys AS k\n"                                       \
+	"		(caller, operation, key, fingerprint, order_id)\n" rows "\n" \
+	"	ON CONFLICT (caller, operation, key) DO UPDATE\n"                          \
+	"	SET fingerprint = excluded.fingerprint, order_id = excluded.order_id,\n"   \
+	"		created_at = now(), status = NULL, content_type = NULL, etag = NULL,\n"   \
+	"		location = NULL, body = NULL\n"                                           \
 	"	WHERE k.created_at < now() - interval '24 hours' AND k.status IS NOT NULL\n"
 
 #define KEY_ANSWER(status, content_type, etag, location, body)                              \
@@ -31,53 +28,74 @@
 
 /* ---- a new order ---- */
 
-/* The intent; `from` is where its values come from. */
-#define INTENT(from)                                                                          \
-	"INSERT INTO orders (id, user_id, currency, shipping_address, metadata, step_goal,\n" \
-	"	step_actor, expires_at, lease_until)\n"                                             \
-	"SELECT $1::uuid, $2::uuid, $3::text, $4::text::json, $5::text::json, 'pending',\n"   \
-	"	$6::text, now() + $7::bigint * interval '1 microsecond',\n"                         \
-	"	now() + $8::bigint * interval '1 microsecond'\n" from                         \
-	"RETURNING lease_token, created_at, expires_at"
+/* The intents of several orders, with their keys ($9 is null for those without); $1 to $10 have an
+ * element for each. No row for an order whose key somebody has. */
+const struct pg_statement orders_begin = {"orders_begin", PG_WRITE,
+	"WITH wanted AS (\n"
+	"	SELECT *\n"
+	"	FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], "
+        "$6::text[],\n"
+	"		$7::uuid[], $8::text[], $9::text[], $10::bytea[])\n"
+	"		AS w (id, user_id, currency, shipping_address, metadata, actor,\n"
+	"			caller, operation, key, fingerprint)),\n"
+	"claimed AS (\n" KEY_CLAIM(
+		"	SELECT caller, operation, key, fingerprint, id\n"
+		"	FROM wanted\n"
+		"	WHERE key IS NOT NULL\n"
+		"	ORDER BY caller, operation, key") "	RETURNING order_id)\n"
+							  "INSERT INTO orders (id, user_id, "
+                                                          "currency, shipping_address, metadata, "
+                                                          "step_goal,\n"
+							  "	step_actor, expires_at, "
+                                                          "lease_until)\n"
+							  "SELECT id, user_id, currency, "
+                                                          "shipping_address::json, metadata::json, "
+                                                          "'pending', actor,\n"
+							  "	now() + $11::bigint * interval '1 "
+                                                          "microsecond',\n"
+							  "	now() + $12::bigint * interval '1 "
+                                                          "microsecond'\n"
+							  "FROM wanted\n"
+							  "WHERE key IS NULL OR id IN (SELECT "
+                                                          "order_id FROM claimed)\n"
+							  "RETURNING id, lease_token, created_at, "
+                                                          "expires_at"};
 
-const struct pg_statement orders_begin = {"orders_begin", PG_WRITE, INTENT("")};
-
-/* The same with its Idempotency-Key; no row when somebody has that. */
-const struct pg_statement orders_begin_keyed = {"orders_begin_keyed", PG_WRITE,
-	"WITH claimed AS (\n" KEY_CLAIM("$9", "$10", "$11", "$12",
-		"$1") "	RETURNING order_id)\n" INTENT("FROM claimed\n")};
-
-/* The order as it was meant to be; what has happened to it since has a later time. */
-#define PLACE                                                                               \
-	"WITH placed AS (\n"                                                                \
-	"	UPDATE orders\n"                                                                  \
-	"	SET status = 'pending', version = 1, subtotal_minor = $3, shipping_minor = $4,\n" \
-	"		tax_minor = $5, total_minor = $6, updated_at = created_at, step = "              \
-	"'idle',\n"                                                                         \
-	"		step_goal = NULL, step_actor = NULL, lease_until = NULL, attempts = 0,\n"        \
-	"		needs_attention = false\n"                                                       \
-	"	WHERE id = $1 AND lease_token = $2 AND status = 'reserving'\n"                    \
-	"	RETURNING id, version, created_at, updated_at, expires_at),\n"                    \
-	"lines AS (\n"                                                                      \
-	"	INSERT INTO order_items\n"                                                        \
-	"		(id, order_id, product_id, seller_id, name, unit_price_minor, quantity)\n"       \
-	"	SELECT l.id, p.id, l.product_id, l.seller_id, l.name, l.unit_price_minor,\n"      \
-	"		l.quantity\n"                                                                    \
-	"	FROM placed p, unnest($8::uuid[], $9::uuid[], $10::uuid[], $11::text[],\n"        \
-	"		$12::bigint[], $13::integer[]) AS l\n"                                           \
-	"		(id, product_id, seller_id, name, unit_price_minor, quantity)),\n"               \
-	"event AS (\n"                                                                      \
-	"	INSERT INTO order_history (order_id, version, to_status, actor)\n"                \
-	"	SELECT id, version, 'pending', $7 FROM placed)\n"
-
-#define PLACED "SELECT version, created_at, updated_at, expires_at FROM placed"
-
-const struct pg_statement orders_place = {"orders_place", PG_WRITE, PLACE PLACED};
-
-const struct pg_statement orders_place_keyed = {"orders_place_keyed", PG_WRITE,
-	PLACE ", answer AS (\n" KEY_ANSWER("$14", "$15", "$16", "$17",
-		"$18") "	FROM placed\n"
-		       "	WHERE order_id = placed.id AND k.status IS NULL)\n" PLACED};
+/* Several orders, as they were meant to be (what happens to them later has a later time), and what
+ * their keys keep ($8 is 0 for those without); $1 to $12 have an element for each order, $13 to $19
+ * one for each item. */
+const struct pg_statement orders_place = {"orders_place", PG_WRITE,
+	"WITH placed AS (\n"
+	"	UPDATE orders o\n"
+	"	SET status = 'pending', version = 1, subtotal_minor = w.subtotal,\n"
+	"		shipping_minor = w.shipping, tax_minor = w.tax, total_minor = w.total,\n"
+	"		updated_at = created_at, step = 'idle', step_goal = NULL,\n"
+	"		step_actor = NULL, lease_until = NULL, attempts = 0,\n"
+	"		needs_attention = false\n"
+	"	FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[],\n"
+	"		$6::bigint[], $7::text[], $8::integer[], $9::text[], $10::text[],\n"
+	"		$11::text[], $12::text[])\n"
+	"		AS w (id, token, subtotal, shipping, tax, total, actor, answer_status,\n"
+	"			content_type, etag, location, body)\n"
+	"	WHERE o.id = w.id AND o.lease_token = w.token AND o.status = 'reserving'\n"
+	"	RETURNING o.version, w.*),\n"
+	"items AS (\n"
+	"	INSERT INTO order_items\n"
+	"		(id, order_id, product_id, seller_id, name, unit_price_minor, quantity)\n"
+	"	SELECT i.id, order_id, product_id, seller_id, name, unit_price_minor, quantity\n"
+	"	FROM unnest($13::uuid[], $14::uuid[], $15::uuid[], $16::uuid[], $17::text[],\n"
+	"		$18::bigint[], $19::integer[])\n"
+	"		AS i (order_id, id, product_id, seller_id, name, unit_price_minor,\n"
+	"			quantity)\n"
+	"	WHERE order_id IN (SELECT id FROM placed)),\n"
+	"event AS (\n"
+	"	INSERT INTO order_history (order_id, version, to_status, actor)\n"
+	"	SELECT id, version, 'pending', actor FROM placed),\n"
+	"answer AS (\n" KEY_ANSWER("placed.answer_status", "placed.content_type", "placed.etag",
+		"placed.location", "placed.body") "	FROM placed\n"
+						  "	WHERE order_id = placed.id AND k.status IS "
+                                                  "NULL AND answer_status > 0)\n"
+						  "SELECT id, token FROM placed"};
 
 #define ABANDON "DELETE FROM orders WHERE id = $1 AND lease_token = $2 AND status = 'reserving'"
 
@@ -103,8 +121,8 @@ const struct pg_statement orders_refuse = {"orders_refuse", PG_WRITE,
 
 /* ---- Idempotency-Key ---- */
 
-const struct pg_statement orders_key_claim = {
-	"orders_key_claim", PG_WRITE, KEY_CLAIM("$1", "$2", "$3", "$4", "$5")};
+const struct pg_statement orders_key_claim = {"orders_key_claim", PG_WRITE,
+	KEY_CLAIM("	VALUES ($1::uuid, $2::text, $3::text, $4::bytea, $5::uuid)")};
 
 const struct pg_statement orders_key_answer = {"orders_key_answer", PG_WRITE,
 	KEY_ANSWER("$2", "$3", "$4", "$5", "$6") "WHERE order_id = $1 AND status IS NULL"};
@@ -317,9 +335,7 @@ const struct pg_statement orders_history = {"orders_history", PG_READ,
 
 static const struct pg_statement *const statements[] = {
 	&orders_begin,
-	&orders_begin_keyed,
 	&orders_place,
-	&orders_place_keyed,
 	&orders_abandon,
 	&orders_abandon_keyed,
 	&orders_refuse,

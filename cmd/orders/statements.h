@@ -5,9 +5,7 @@
 
 /* Of store.c; what they take and give stands beside each use. */
 extern const struct pg_statement orders_begin;
-extern const struct pg_statement orders_begin_keyed;
 extern const struct pg_statement orders_place;
-extern const struct pg_statement orders_place_keyed;
 extern const struct pg_statement orders_abandon;
 extern const struct pg_statement orders_abandon_keyed;
 extern const struct pg_statement orders_refuse;

@@ -13,10 +13,9 @@ const struct order_key order_key_first = {
 		0xff, 0xff, 0xff},
 };
 
-enum { BEGIN_VALUES = 8, PLACE_VALUES = 13, KEY_VALUES = 4, ANSWER_VALUES = 5 };
+enum { KEY_VALUES = 4, ANSWER_VALUES = 5 };
 
-static int64_t order_ttl_us;
-static int64_t lease_us;
+struct store_times store_times;
 
 static enum fault take(struct task *t, struct keyed *key, const struct pg_statement *statement,
 	const struct pg_value *values, size_t count, struct claim *claim);
@@ -29,7 +28,6 @@ static enum fault query(struct task *t, struct pg_tx *tx, const struct pg_statem
 	const struct pg_value *values, size_t count, struct pg_rows *rows);
 static enum fault take_over(struct task *t, const struct pg_statement *statement,
 	const struct pg_value *values, size_t count, struct claim *claim);
-static enum fault key_taken(struct task *t);
 static struct claim claim_on(const struct order *order, enum status goal, enum step step,
 	struct str actor, struct str note);
 static struct items orders_from(struct scope *s, const struct pg_rows *rows);
@@ -38,111 +36,7 @@ static void item_from(struct pg_row *row, struct items *items);
 
 void store_set_times(int64_t ttl_us, int64_t step_lease_us)
 {
-	order_ttl_us = ttl_us;
-	lease_us = step_lease_us;
-}
-
-enum fault store_begin(struct task *t, struct order *order, struct str actor, struct keyed *key,
-	struct claim *claim)
-{
-	struct pg_value values[BEGIN_VALUES + KEY_VALUES] = {pg_uuid(&order->id),
-		pg_uuid(&order->user_id), pg_text(order->currency),
-		pg_text(order->shipping_address), pg_text(order->metadata), pg_text(actor),
-		pg_int64(order_ttl_us), pg_int64(lease_us)};
-	size_t count = BEGIN_VALUES;
-	struct pg_rows rows;
-
-	*claim = (struct claim){.order_id = order->id,
-		.status = STATUS_RESERVING,
-		.goal = STATUS_PENDING,
-		.step = STEP_RESERVING,
-		.actor = actor};
-	if (key != NULL) {
-		memcpy(values + count, (struct pg_value[]){KEYED_VALUES(key)},
-			KEY_VALUES * sizeof values[0]);
-		count += KEY_VALUES;
-		claim->operation = key->operation;
-	}
-	const enum fault fault = pg_query(
-		t, key != NULL ? &orders_begin_keyed : &orders_begin, values, count, &rows);
-	if (key != NULL)
-		key->claimed = fault == FAULT_UNKNOWN || (fault == OK && rows.count > 0);
-	TRY(fault);
-	if (rows.count == 0)
-		return key_taken(t);
-
-	struct pg_row row = pg_row(&rows, 0);
-	claim->token = pg_take_int64(&row);
-	order->status = STATUS_PENDING;
-	order->version = 1;
-	order->created_at = order->updated_at = pg_take_time(&row);
-	order->expires_at = pg_take_time(&row);
-	return OK;
-}
-
-/* The items by column, as unnest() takes them. */
-struct columns {
-	struct uuid *ids;
-	struct uuid *product_ids;
-	struct uuid *seller_ids;
-	struct str *names;
-	int64_t *unit_prices;
-	int32_t *quantities;
-};
-
-static struct columns columns_of(struct scope *s, const struct items *items)
-{
-	const struct order_item *item = items->at;
-	const size_t n = items->count;
-	const struct columns columns = {
-		.ids = arena_alloc_array(s->arena, n, sizeof *columns.ids),
-		.product_ids = arena_alloc_array(s->arena, n, sizeof *columns.product_ids),
-		.seller_ids = arena_alloc_array(s->arena, n, sizeof *columns.seller_ids),
-		.names = arena_alloc_array(s->arena, n, sizeof *columns.names),
-		.unit_prices = arena_alloc_array(s->arena, n, sizeof *columns.unit_prices),
-		.quantities = arena_alloc_array(s->arena, n, sizeof *columns.quantities),
-	};
-
-	for (size_t i = 0; i < n; i++, item++) {
-		columns.ids[i] = item->id;
-		columns.product_ids[i] = item->product_id;
-		columns.seller_ids[i] = item->seller_id;
-		columns.names[i] = item->name;
-		columns.unit_prices[i] = item->price;
-		columns.quantities[i] = item->quantity;
-	}
-	return columns;
-}
-
-enum fault store_place(
-	struct task *t, const struct claim *claim, struct order *order, const struct reply *answer)
-{
-	struct scope *s = &t->scope;
-	const size_t n = order->items.count;
-	const struct columns columns = columns_of(s, &order->items);
-	struct pg_value values[PLACE_VALUES + ANSWER_VALUES] = {pg_uuid(&claim->order_id),
-		pg_int64(claim->token), pg_int64(order->subtotal), pg_int64(order->shipping),
-		pg_int64(order->tax), pg_int64(order->total), pg_text(claim->actor),
-		pg_uuids(s, columns.ids, n), pg_uuids(s, columns.product_ids, n),
-		pg_uuids(s, columns.seller_ids, n), pg_texts(s, columns.names, n),
-		pg_int64s(s, columns.unit_prices, n), pg_int32s(s, columns.quantities, n)};
-	const bool answers = claim->operation.at != NULL && answer != NULL;
-	size_t count = PLACE_VALUES;
-	struct pg_row row;
-
-	if (answers) {
-		memcpy(values + count, (struct pg_value[]){KEYED_REPLY_VALUES(answer)},
-			ANSWER_VALUES * sizeof values[0]);
-		count += ANSWER_VALUES;
-	}
-	TRY(write_guarded(
-		t, NULL, answers ? &orders_place_keyed : &orders_place, values, count, &row));
-	order->status = STATUS_PENDING;
-	order->version = pg_take_int64(&row);
-	order->created_at = pg_take_time(&row);
-	order->updated_at = pg_take_time(&row);
-	order->expires_at = pg_take_time(&row);
-	return OK;
+	store_times = (struct store_times){ttl_us, step_lease_us};
 }
 
 enum fault store_abandon(struct task *t, const struct claim *claim)
@@ -178,7 +72,7 @@ enum fault store_take(struct task *t, const struct order *order, const struct tr
 		PG_VALUES(pg_uuid(&order->id), pg_int64(order->version),
 			pg_text(status_name(claim->status)), pg_text(step_name(claim->step)),
 			pg_text(status_name(claim->goal)), pg_text(actor), pg_text(note),
-			pg_int64(lease_us)),
+			pg_int64(store_times.lease_us)),
 		claim);
 }
 
@@ -188,7 +82,8 @@ enum fault store_take_payment(struct task *t, const struct order *order, struct 
 	*claim = claim_on(order, STATUS_PAID, STEP_COMMITTING, actor, STR_NONE);
 	return take(t, key, &orders_take_payment,
 		PG_VALUES(pg_uuid(&order->id), pg_int64(order->version),
-			pg_text(status_name(claim->status)), pg_text(actor), pg_int64(lease_us),
+			pg_text(status_name(claim->status)), pg_text(actor),
+			pg_int64(store_times.lease_us),
 			pg_text(str_from(payment_methods[payment->method])),
 			pg_text(payment->reference)),
 		claim);
@@ -255,20 +150,21 @@ enum fault store_forget_answers(
 enum fault store_take_stalled(struct task *t, struct claim *claim)
 {
 	return take_over(t, &orders_take_stalled,
-		PG_VALUES(pg_int64(lease_us), pg_int32(ATTEMPTS_BEFORE_ATTENTION)), claim);
+		PG_VALUES(pg_int64(store_times.lease_us), pg_int32(ATTEMPTS_BEFORE_ATTENTION)),
+		claim);
 }
 
 enum fault store_take_keyed(struct task *t, const struct keyed *key, struct claim *claim)
 {
 	return take_over(t, &orders_take_keyed,
 		PG_VALUES(pg_uuid(&key->caller), pg_text(key->operation), pg_text(key->key),
-			pg_int64(lease_us), pg_int32(ATTEMPTS_BEFORE_ATTENTION)),
+			pg_int64(store_times.lease_us), pg_int32(ATTEMPTS_BEFORE_ATTENTION)),
 		claim);
 }
 
 enum fault store_take_expired(struct task *t, struct claim *claim)
 {
-	return take_over(t, &orders_take_expired, PG_VALUES(pg_int64(lease_us)), claim);
+	return take_over(t, &orders_take_expired, PG_VALUES(pg_int64(store_times.lease_us)), claim);
 }
 
 enum fault store_count_attention(struct task *t, int64_t *count)
@@ -347,12 +243,12 @@ enum fault store_history(struct task *t, const struct uuid *order_id, struct ite
 
 /* ---- helpers ---- */
 
-static enum fault no_row(struct task *t)
+enum fault store_no_row(struct task *t)
 {
 	return fail(&t->scope, FAULT_ORDER_BUSY, "the order has changed in the meantime");
 }
 
-static enum fault key_taken(struct task *t)
+enum fault store_key_taken(struct task *t)
 {
 	return fail(&t->scope, FAULT_KEY_BUSY, "a request with this Idempotency-Key is running");
 }
@@ -375,7 +271,7 @@ static enum fault take_keyed(struct task *t, struct pg_tx *tx, void *arg)
 	TRY(pg_tx_query(t, tx, &orders_key_claim,
 		PG_VALUES(KEYED_VALUES(step->key), pg_uuid(&step->claim->order_id)), &rows));
 	if (rows.affected == 0)
-		return key_taken(t);
+		return store_key_taken(t);
 	TRY(write_guarded(t, tx, step->statement, step->values, step->count, &row));
 	step->claim->token = pg_take_int64(&row);
 	return OK;
@@ -408,7 +304,7 @@ static enum fault write_guarded(struct task *t, struct pg_tx *tx,
 
 	TRY(query(t, tx, statement, values, count, rows));
 	if (rows->count == 0)
-		return no_row(t);
+		return store_no_row(t);
 	*row = pg_row(rows, 0);
 	return OK;
 }
@@ -420,7 +316,7 @@ static enum fault write_changed(struct task *t, struct pg_tx *tx,
 	struct pg_rows rows;
 
 	TRY(query(t, tx, statement, values, count, &rows));
-	return rows.affected == 0 ? no_row(t) : OK;
+	return rows.affected == 0 ? store_no_row(t) : OK;
 }
 
 static enum fault query(struct task *t, struct pg_tx *tx, const struct pg_statement *statement,

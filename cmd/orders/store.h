@@ -6,9 +6,10 @@
 #include "service/keyed.h"
 
 /* Every SQL statement of the service, behind typed functions. Each write is one statement, with the
- * history row it needs, that commits by itself unless it gets a transaction; it says what it
- * expects of the order, and when the order is not so any more it changes nothing and answers
- * FAULT_ORDER_BUSY. A `tx` may be NULL, and so may a `key`, of a request without one. All suspend.
+ * history row it needs, that commits by itself unless it gets a transaction (new orders may share
+ * one); it says what it expects of the order, and when the order is not so any more it changes
+ * nothing and answers FAULT_ORDER_BUSY. A `tx` may be NULL, and so may a `key`, of a request
+ * without one. All suspend.
  */
 
 extern const struct pg_schema store_schema;
@@ -16,6 +17,10 @@ extern const struct pg_schema store_schema;
 /* Before threads start: how long orders stay unpaid, and how long a step is left to whoever took
  * it. By the database's clock. */
 void store_set_times(int64_t order_ttl_us, int64_t lease_us);
+extern struct store_times {
+	int64_t order_ttl_us;
+	int64_t lease_us;
+} store_times;
 
 /* A step somebody has taken: the right to go on with it until the lease ends. */
 struct claim {
@@ -49,6 +54,11 @@ enum fault store_abandon(struct task *t, const struct claim *claim) MUST_CHECK;
 /* The intent goes, and its key keeps why. */
 enum fault store_refuse(
 	struct task *t, const struct claim *claim, const struct reply *answer) MUST_CHECK;
+
+/* What a guarded write answers when it found no order as it expected it (FAULT_ORDER_BUSY), and one
+ * that comes with a key when somebody has that (FAULT_KEY_BUSY). They do not suspend. */
+enum fault store_no_row(struct task *t) MUST_CHECK;
+enum fault store_key_taken(struct task *t) MUST_CHECK;
 
 /* ---- changes ---- */
 

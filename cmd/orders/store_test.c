@@ -546,6 +546,76 @@ static int teardown(void **state)
 	return 0;
 }
 
+/* ---- many at once ---- */
+
+enum { MANY = 20, STALE = 7, TOO_LARGE = 11 };
+
+/* One of many new orders. */
+struct newcomer {
+	struct job job;
+	struct order order;
+	struct claim claim;
+};
+
+static enum fault begin_one(struct task *t, struct job *job)
+{
+	struct newcomer *n = CONTAINER_OF(job, struct newcomer, job);
+
+	return store_begin(t, &n->order, str_from(who), NULL, &n->claim);
+}
+
+static enum fault place_one(struct task *t, struct job *job)
+{
+	struct newcomer *n = CONTAINER_OF(job, struct newcomer, job);
+
+	return store_place(t, &n->claim, &n->order, NULL);
+}
+
+static void all_at_once(struct newcomer *all, enum fault (*work)(struct task *t, struct job *job))
+{
+	for (size_t i = 0; i < MANY; i++) {
+		all[i].job = (struct job){.work = work};
+		job_start(&all[i].job);
+	}
+	for (size_t i = 0; i < MANY; i++)
+		turn_until(all[i].job.task == NULL);
+}
+
+static void many_go_together_and_each_by_its_own_claim(void **state)
+{
+	static struct newcomer all[MANY];
+	static struct order_item items[MANY][2];
+
+	for (size_t i = 0; i < MANY; i++) {
+		new_order(state);
+		memcpy(items[i], lines, sizeof lines);
+		all[i].order = order;
+		all[i].order.items.at = items[i];
+	}
+	all_at_once(all, begin_one);
+	for (size_t i = 0; i < MANY; i++)
+		assert_int_equal(all[i].job.fault, OK);
+	assert_true(observe_number("SELECT count(DISTINCT xmin::text) FROM orders") < MANY / 2);
+
+	all[STALE].claim.token++;
+	all[TOO_LARGE].order.total = INT64_C(1000000000001);
+	all_at_once(all, place_one);
+	for (size_t i = 0; i < MANY; i++) {
+		const enum fault wanted = i == STALE       ? FAULT_ORDER_BUSY
+		                          : i == TOO_LARGE ? FAULT_INVALID
+		                                           : OK;
+		if (all[i].job.fault != wanted)
+			fail_row(i, "got %s", fault_info(all[i].job.fault)->code);
+	}
+	assert_int_equal(
+		observe_number("SELECT count(*) FROM orders WHERE status = 'pending'"), MANY - 2);
+	assert_int_equal(observe_number("SELECT count(*) FROM orders JOIN order_items i"
+					" ON i.order_id = orders.id AND status = 'pending'"),
+		2 * (MANY - 2));
+	assert_int_equal(observe_number("SELECT count(*) FROM order_items"), 2 * (MANY - 2));
+	assert_int_equal(observe_number("SELECT count(*) FROM order_history"), MANY - 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -567,6 +637,7 @@ int main(void)
 		cmocka_unit_test_setup(only_idle_and_unpaid_orders_expire, placed_order),
 		cmocka_unit_test_setup(expiry_waits_for_the_step_under_way, placed_order),
 		cmocka_unit_test_setup(lists_page_through_ties, new_order),
+		cmocka_unit_test(many_go_together_and_each_by_its_own_claim),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -4,9 +4,9 @@
 -- of its statements sees what was committed while the one before it waited for a lock. All of them lock reservations
 -- first, in the order of their ids, and then the stock in the order of the products' ids.
 --
--- Plans are kept (planned at each call, the statements took three times as long), and go from key to key whatever is
--- known of the tables when they are made: before the first ANALYZE an order is thought to have a hundred lines, and
--- joining those with all of the stock took eight times as long.
+-- Their statements have to be planned from key to key, whatever is known of the tables: before the first ANALYZE an order
+-- is thought to have a hundred lines, and joining those with all of the stock takes eight times as long. The sessions of
+-- pkg/pg that write see to it.
 
 -- revision 0 is a tombstone: released before it was made, so that a late create finds it. expired: released by the
 -- sweep, not by orders; a commit may then take the stock once more.
@@ -73,8 +73,7 @@ $$;
 -- Moves the units of all its lines for one reason, and books them.
 -- +goose StatementBegin
 CREATE FUNCTION reservation_move(for_order uuid, for_reason text, by_actor text) RETURNS void
-LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+LANGUAGE plpgsql AS $$
 BEGIN
 	PERFORM FROM stock
 	WHERE product_id IN (SELECT product_id FROM reservation_lines WHERE order_id = for_order)
@@ -101,8 +100,7 @@ $$;
 -- +goose StatementBegin
 CREATE FUNCTION reserve(for_order uuid, as_revision integer, products_wanted uuid[], quantities_wanted integer[],
 	ttl_ms bigint, by_actor text) RETURNS SETOF reservation_answer
-LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+LANGUAGE plpgsql AS $$
 DECLARE
 	until timestamptz := now() + ttl_ms * interval '1 millisecond';
 	is_new boolean;
@@ -207,8 +205,7 @@ CREATE TYPE reservation_answer_of AS (nth integer, answer reservation_answer);
 -- +goose StatementBegin
 CREATE FUNCTION reserve_new(for_orders uuid[], by_actors text[], line_orders integer[], products_wanted uuid[],
 	quantities_wanted integer[], ttl_ms bigint) RETURNS SETOF reservation_answer_of
-LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+LANGUAGE plpgsql AS $$
 DECLARE
 	until timestamptz := now() + ttl_ms * interval '1 millisecond';
 	made uuid[];
@@ -274,8 +271,7 @@ $$;
 -- Sells what is held. One that expired takes its units again if they are still there.
 -- +goose StatementBegin
 CREATE FUNCTION reservation_commit(for_order uuid, by_actor text) RETURNS SETOF reservation_answer
-LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+LANGUAGE plpgsql AS $$
 DECLARE
 	r reservations;
 BEGIN
@@ -317,8 +313,7 @@ $$;
 -- Gives back what is held. Of an order that is not known it leaves a tombstone.
 -- +goose StatementBegin
 CREATE FUNCTION reservation_release(for_order uuid, by_actor text) RETURNS SETOF reservation_answer
-LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+LANGUAGE plpgsql AS $$
 DECLARE
 	r reservations;
 BEGIN
@@ -344,8 +339,7 @@ $$;
 -- Puts sold units back into the stock.
 -- +goose StatementBegin
 CREATE FUNCTION reservation_return(for_order uuid, by_actor text) RETURNS SETOF reservation_answer
-LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+LANGUAGE plpgsql AS $$
 DECLARE
 	r reservations;
 BEGIN
@@ -363,8 +357,7 @@ $$;
 -- Releases a reservation whose time is over, unless somebody is busy with it; no row when there was nothing to do.
 -- +goose StatementBegin
 CREATE FUNCTION reservation_expire(for_order uuid) RETURNS SETOF reservation_answer
-LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+LANGUAGE plpgsql AS $$
 BEGIN
 	PERFORM FROM reservations
 	WHERE order_id = for_order AND state = 'held' AND expires_at <= now()

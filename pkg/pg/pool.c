@@ -28,38 +28,40 @@ static void sync_all(struct loop_hook *hook);
 static __thread struct pg *here;
 
 /* A read that writes, and a lock or a transaction that is held for ever, end by the server's own
- * hand even when this process is stopped. No statement is so long that compiling it would pay. The
- * settings are the session's: between us and the server may be no pooler that shares sessions by
- * transaction. */
+ * hand even when this process is stopped. Writes go from key to key, by plans that are kept: one
+ * made while a table was young and small would scan it when it has grown, with locks held. No
+ * statement is so long that compiling it would pay. The settings are the session's: between us and
+ * the server may be no pooler that shares sessions by transaction. */
+#define SETTINGS(values) \
+	"SELECT set_config(name, value, false) FROM (VALUES " values ") AS s (name, value)"
+
 static const struct pg_class_info classes[PG_CLASS_COUNT] = {
 	[PG_READ] =
 		{
 			.name = "read",
-			.settings =
-				"SELECT set_config('default_transaction_read_only', 'on', false),"
-				" set_config('statement_timeout', '2s', false), set_config('jit', "
-                                "'off', false)",
+			.settings = SETTINGS("('jit', 'off'), ('statement_timeout', '2s'),"
+					     " ('default_transaction_read_only', 'on')"),
 			.depth = 128,
 			.answer_us = 4 * SECOND_US,
 		},
 	[PG_SLOW] =
 		{
 			.name = "slow",
-			.settings =
-				"SELECT set_config('default_transaction_read_only', 'on', false),"
-				" set_config('statement_timeout', '5s', false), set_config('jit', "
-                                "'off', false)",
+			.settings = SETTINGS("('jit', 'off'), ('statement_timeout', '5s'),"
+					     " ('default_transaction_read_only', 'on')"),
 			.depth = 1,
 			.answer_us = 7 * SECOND_US,
 		},
 	[PG_WRITE] =
 		{
 			.name = "write",
-			.settings =
-				"SELECT set_config('lock_timeout', '2s', false),"
-				" set_config('statement_timeout', '5s', false),"
-				" set_config('idle_in_transaction_session_timeout', '10s', false),"
-				" set_config('jit', 'off', false)",
+			.settings = SETTINGS("('jit', 'off'), ('statement_timeout', '5s'),"
+					     " ('lock_timeout', '2s'),"
+					     " ('idle_in_transaction_session_timeout', '10s'),"
+					     " ('plan_cache_mode', 'force_generic_plan'),"
+					     " ('enable_seqscan', 'off'),"
+					     " ('enable_hashjoin', 'off'),"
+					     " ('enable_mergejoin', 'off')"),
 			.depth = 1,
 			.answer_us = 7 * SECOND_US,
 		},

@@ -7,6 +7,8 @@
 
 #include <limits.h>
 
+static struct pg_value strings(
+	struct scope *s, enum pg_oid element, const struct str *at, size_t count);
 static struct pg_value borrowed(const char *at, size_t len);
 static struct pg_value array(const char *at, const char *end);
 static char *array_head(char *at, enum pg_oid element, size_t count, bool nulls);
@@ -74,6 +76,17 @@ struct pg_value pg_time(int64_t wall_us)
 
 struct pg_value pg_texts(struct scope *s, const struct str *at, size_t count)
 {
+	return strings(s, OID_TEXT, at, count);
+}
+
+struct pg_value pg_byteas(struct scope *s, const struct str *at, size_t count)
+{
+	return strings(s, OID_BYTEA, at, count);
+}
+
+static struct pg_value strings(
+	struct scope *s, enum pg_oid element, const struct str *at, size_t count)
+{
 	size_t size = ARRAY_HEAD + 4 * count;
 	bool nulls = false;
 
@@ -83,7 +96,7 @@ struct pg_value pg_texts(struct scope *s, const struct str *at, size_t count)
 	}
 
 	char *bytes = arena_bytes(s->arena, size);
-	char *end = array_head(bytes, OID_TEXT, count, nulls);
+	char *end = array_head(bytes, element, count, nulls);
 
 	for (size_t i = 0; i < count; i++) {
 		if (at[i].at == NULL) {

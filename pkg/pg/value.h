@@ -28,6 +28,7 @@ struct pg_value pg_bool(bool value);
 struct pg_value pg_uuid(const struct uuid *id); /* nil is null */
 struct pg_value pg_time(int64_t wall_us); /* timestamptz; 0 is null */
 struct pg_value pg_texts(struct scope *s, const struct str *at, size_t count); /* text[] */
+struct pg_value pg_byteas(struct scope *s, const struct str *at, size_t count); /* bytea[] */
 struct pg_value pg_uuids(struct scope *s, const struct uuid *at, size_t count); /* uuid[] */
 struct pg_value pg_int64s(struct scope *s, const int64_t *at, size_t count); /* bigint[] */
 struct pg_value pg_int32s(struct scope *s, const int32_t *at, size_t count); /* integer[] */

@@ -76,9 +76,11 @@ class Load:
         return found
 
 
-def pgbench(program, url, script, seconds, clients):
-    """Transactions a second of a script of bare SQL, its statements prepared."""
-    out = run([program, "-n", "-M", "prepared", "-c", clients, "-j", 2, "-T", seconds, "-f", script, url])
+def pgbench(program, url, script, seconds, clients, settings):
+    """Transactions a second of a script of bare SQL, its statements prepared, in sessions with these settings."""
+    options = " ".join(f"-c {name}={value}" for name, value in settings.items())
+    out = run([program, "-n", "-M", "prepared", "-c", clients, "-j", 2, "-T", seconds, "-f", script, url],
+              env={**os.environ, "PGOPTIONS": options})
     return {"requests": int(re.search(r"actually processed: (\d+)", out)[1]), "seconds": float(seconds),
             "failures": int(re.search(r"failed transactions: (\d+)", out)[1]),
             "p50_ms": float(re.search(r"latency average = ([\d.]+) ms", out)[1]), "p99_ms": 0.0}
