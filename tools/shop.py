@@ -221,6 +221,7 @@ class Shop:
             environment.update(ORDERS_URL=self.urls("orders"), DOCS_DIR=self.path("docs"), CORS_ORIGINS="*")
         else:
             environment["DATABASE_URL"] = self.database_url(program)
+        if program in ("users", "products", "orders"):
             environment["CURSOR_SECRET_FILE"] = secret("cursor-secret")
         if program == "orders":
             environment.update(PAYMENTS_URL=self.urls("payments"), WEBHOOK_SECRETS_FILE=secret("webhook-secrets"))

@@ -38,8 +38,8 @@ static const struct config_field config[] = {
 static const struct service_peer peers[] = {{.name = "webhook"}};
 
 static const struct service_job jobs[] = {
-	{"settle", 100000, payments_do_settle},
-	{"webhooks", 100000, webhooks_deliver},
+	{"settle", 200000, payments_do_settle},
+	{"webhooks", 200000, webhooks_deliver},
 };
 
 static enum fault start(struct scope *s)

@@ -58,6 +58,10 @@ static const struct config_field database_fields[] = {
 		"Connections a thread for lists and searches.", .min = 1, .max = 64),
 	CONFIG(struct settings, write_connections, INT, "WRITE_CONNECTIONS", "4",
 		"Connections a thread for writes.", .min = 1, .max = 64),
+};
+
+/* Of what people get from a database, and send to it twice. */
+static const struct config_field people_fields[] = {
 	CONFIG(struct settings, cursor_secret, SECRET, "CURSOR_SECRET", CONFIG_REQUIRED,
 		"Signs the cursors of lists and fingerprints requests with an Idempotency-Key: 32 "
 		"bytes or more in base64, the same on each replica."),
@@ -143,6 +147,8 @@ static void gather(struct scope *s, const struct service *service, struct settin
 	add(fields, common_fields, sizeof common_fields / sizeof *common_fields);
 	if (service->schema != NULL)
 		add(fields, database_fields, sizeof database_fields / sizeof *database_fields);
+	if (service->schema != NULL && service_knows_people(service))
+		add(fields, people_fields, sizeof people_fields / sizeof *people_fields);
 	if (service->redis)
 		add(fields, redis_fields, sizeof redis_fields / sizeof *redis_fields);
 	if (service->events != NULL)

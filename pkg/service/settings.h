@@ -47,7 +47,7 @@ enum fault settings_load(
 	struct scope *s, const struct service *service, struct settings *settings) MUST_CHECK;
 
 /* Whether people call it, not only services of ours: then it needs the keys that verify access
- * tokens. */
+ * tokens, and a secret for cursors and repeated requests. */
 bool service_knows_people(const struct service *service);
 
 /* For --help. */
