@@ -62,7 +62,8 @@ class Receiver:
             assert headers["webhook-signature"] == signature
             assert abs(int(headers["webhook-timestamp"]) - time.time()) < 60
             CONTRACT.validate("PaymentWebhook", event)
-            assert event["type"] == "payment." + event["data"]["status"]
+            kind = "refunded" if event["data"]["refunded_minor"] else event["data"]["status"]
+            assert event["type"] == "payment." + kind
             found.append((headers["webhook-id"], event))
         return found
 
@@ -429,3 +430,53 @@ def test_told_until_it_is_taken_whatever_crashes(provider, shop, receiver):
     eventually(lambda: set(receiver.sequences(payment)) != {1, 2}, 40, "not told after the crash")
     waiting = "SELECT count(*) FROM webhooks WHERE due_at IS NOT NULL"
     eventually(lambda: shop.postgres.sql(waiting, "payments_db") != [["0"]], 10, "still waiting")
+
+
+TOKENS = ("tok_ok", "tok_slow", "tok_timeout", "tok_error", "tok_async", "tok_async_twice", "tok_async_reordered")
+
+
+def test_killed_in_the_middle(shop, receiver):
+    """Callers who repeat what was not answered: each payment is made, captured and refunded once, and told of."""
+    over = threading.Event()
+    payments = []
+
+    def insist(call):
+        while True:
+            try:
+                answer = call()
+            except httpx.TransportError:
+                time.sleep(0.05)
+                continue
+            if answer.status_code < 500 and (answer.status_code != 409 or answer.json()["code"] != "conflict"):
+                return answer
+            time.sleep(0.05)
+
+    def buy(number):
+        with internal_client(shop, "orders", "payments") as provider:
+            provider.headers["Bodega-Deadline-Ms"] = "1000"
+            provider.timeout = 1.5
+            while not over.is_set():
+                payment, refund = Payment(provider, TOKENS[(len(payments) + number) % len(TOKENS)]), uuid.uuid4()
+                payments.append(payment)
+                insist(payment.put)
+                assert status(insist(payment.capture)) == "captured"
+                assert insist(lambda: payment.refund(0.99, refund)).json()["refunded_minor"] == 99
+
+    with concurrent.futures.ThreadPoolExecutor(6) as pool:
+        buyers = [pool.submit(buy, number) for number in range(6)]
+        for _ in range(6):
+            time.sleep(0.7)
+            shop.stop_program("payments", 9)
+            shop.start_program("payments")
+            shop.wait_ready(["payments"])
+        over.set()
+        for buyer in buyers:
+            buyer.result()
+
+    assert len(payments) >= 6
+    for payment in payments:
+        lines = payment.ledger(shop)
+        assert [line for line in lines if line[0] != "processing"] == [
+            ("authorised", "1999"), ("captured", "1999"), ("refunded", "99")], lines
+        if payment.body["token"].startswith("tok_async"):
+            eventually(lambda: {1, 2, 3, 4} - set(receiver.sequences(payment)), 40, "not told")
