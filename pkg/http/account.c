@@ -101,7 +101,7 @@ void account_end(const struct exchange *e)
 	log_exchange(e, status, took_us);
 }
 
-void account_library_reply(const struct site *site, const h2o_req_t *req, enum fault fault)
+void account_refused_head(const struct site *site, const char *peer, int version, enum fault fault)
 {
 	const bool admin = site->admin;
 	const size_t none = (admin ? site->server->config.admin_route_count
@@ -111,8 +111,8 @@ void account_library_reply(const struct site *site, const h2o_req_t *req, enum f
 	if (!admin)
 		counter_inc(requests_of(&site->metrics[none], fault_info(fault)->status));
 	log_line(LEVEL_INFO, "request refused", LOG_INT("status", fault_info(fault)->status),
-		LOG_FAULT("fault", fault), LOG_STR("http", version_of(req->version)),
-		LOG_TEXT("peer", connection_of(req)->peer));
+		LOG_FAULT("fault", fault), LOG_STR("http", version_of(version)),
+		LOG_TEXT("peer", peer));
 }
 
 void account_connection(int by)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Our half of a connection: what protocol it speaks, and how long it may take over it. libh2o owns
+ * Our half of a connection: who it is, and how long it may take over what. libh2o owns
  * the socket and closes it; our record hangs on the socket's close hook and goes with it. Times are
  * looked at by a sweep instead of a timer for each: libh2o's one request timeout for idling, head
  * and body together cannot tell an idle browser from a slow attacker. The one safe way to end a
@@ -29,9 +29,6 @@ enum {
 
 static void on_closed(void *arg);
 static void on_tls(h2o_socket_t *socket, const char *error);
-static void on_sniff(h2o_socket_t *socket, const char *error);
-static void begin_http1(struct connection *c);
-static void begin_http2(struct connection *c);
 static void name_peer(struct connection *c);
 static void set_phase(struct connection *c, enum connection_phase phase, int64_t now_us);
 static enum connection_phase phase_of(const struct connection *c);
@@ -70,8 +67,7 @@ void connection_accept(struct listener *l, h2o_socket_t *socket)
 		c->state = CONNECTION_TLS;
 		h2o_socket_ssl_handshake(socket, w->server->tls, NULL, on_tls);
 	} else {
-		c->state = CONNECTION_SNIFF;
-		h2o_socket_read_start(socket, on_sniff);
+		sniff_start(c);
 	}
 }
 
@@ -98,6 +94,7 @@ static void on_closed(void *arg)
 	else
 		w->connection_count--;
 	account_connection(-1);
+	arena_unref(c->refusal);
 	c->magic = 0;
 	free(c);
 }
@@ -113,44 +110,20 @@ static void on_tls(h2o_socket_t *socket, const char *error)
 	}
 	protocol = h2o_socket_ssl_get_selected_protocol(socket);
 	if (h2o_memis(protocol.base, protocol.len, H2O_STRLIT("h2")))
-		begin_http2(c);
+		connection_begin_http2(c);
 	else
-		begin_http1(c);
+		sniff_start(c);
 }
 
-/* HTTP/2 with prior knowledge begins with a preface that no HTTP/1 request can begin with. */
-static void on_sniff(h2o_socket_t *socket, const char *error)
-{
-	static const struct str preface = {"PRI * HTTP/2.0", 14};
-	struct connection *c = socket->on_close.data;
-	const h2o_buffer_t *input = socket->input;
-	const size_t seen = input->size < preface.len ? input->size : preface.len;
-
-	if (error != NULL) {
-		h2o_socket_close(socket);
-		return;
-	}
-	if (seen == 0)
-		return;
-	if (memcmp(input->bytes, preface.at, seen) != 0) {
-		h2o_socket_read_stop(socket);
-		begin_http1(c);
-	} else if (seen == preface.len) {
-		h2o_socket_read_stop(socket);
-		begin_http2(c);
-	}
-}
-
-/* May close the connection. */
-static void begin_http1(struct connection *c)
+void connection_begin_http1(struct connection *c)
 {
 	c->state = CONNECTION_HTTP1;
 	h2o_http1_accept(&c->listener->accept, c->socket, c->accepted_at);
 }
 
-/* May close the connection. Whatever was read already is held back until libh2o has set itself up:
- * it would be eaten inside h2o_http2_accept, before anyone could look at the frames. */
-static void begin_http2(struct connection *c)
+/* Whatever was read already is held back until libh2o has set itself up: it would be eaten inside
+ * h2o_http2_accept, before anyone could look at the frames. */
+void connection_begin_http2(struct connection *c)
 {
 	h2o_socket_t *socket = c->socket;
 	h2o_buffer_t *held = socket->input;

@@ -100,6 +100,8 @@ struct connection {
 	size_t exchanges; /* not yet answered whole */
 	size_t unsent; /* of those, whose bytes libh2o still holds */
 	uint64_t requests; /* so far */
+	size_t sniffed; /* bytes of the first head that were there at the last look */
+	struct arena *refusal; /* of the answer when that was no head; NULL: none */
 	struct live *live; /* a stream that has the connection to itself */
 	/* the sweep's */
 	enum connection_phase phase;
@@ -113,6 +115,10 @@ struct connection {
 void connection_accept(struct listener *l, h2o_socket_t *socket);
 struct connection *connection_of(const h2o_req_t *req);
 
+/* Hands the connection with what was read of it over to libh2o. May close it. */
+void connection_begin_http1(struct connection *c);
+void connection_begin_http2(struct connection *c);
+
 /* The connection will be closed with input unread: keeps a copy of its descriptor to take that in
  * for a while, or the peer would get a reset instead of our answer. */
 void connection_will_linger(struct connection *c);
@@ -122,6 +128,11 @@ void connection_sweep(struct connection *c, int64_t now_us);
 
 /* Cuts it off from outside libh2o's callbacks: libh2o closes it when it looks next. */
 void connection_cut(struct connection *c);
+
+/* ---- sniff.c ---- */
+
+/* Finds out which protocol is spoken, and begins it. May close the connection. */
+void sniff_start(struct connection *c);
 
 /* ---- linger.c ---- */
 
@@ -230,7 +241,7 @@ struct route_metrics *account_new(
 void account_free(struct route_metrics *metrics);
 void account_start(const struct exchange *e);
 void account_end(const struct exchange *e);
-void account_library_reply(const struct site *site, const h2o_req_t *req, enum fault fault);
+void account_refused_head(const struct site *site, const char *peer, int version, enum fault fault);
 void account_connection(int by);
 enum refused { REFUSED_CONNECTIONS, REFUSED_DESCRIPTORS, REFUSED_TASKS, REFUSED_STREAMS };
 void account_refused(enum refused why);

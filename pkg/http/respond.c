@@ -230,7 +230,7 @@ void respond_setup_filter(h2o_filter_t *filter, h2o_req_t *req, h2o_ostream_t **
 	scope_end(&s);
 	if (req->version < 0x200)
 		connection_will_linger(connection_of(req));
-	account_library_reply(site, req, fault);
+	account_refused_head(site, connection_of(req)->peer, req->version, fault);
 	h2o_setup_next_ostream(req, &stream->super.next);
 }
 

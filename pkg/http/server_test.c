@@ -337,6 +337,8 @@ static void test_bad_heads(void **state)
 		"GET /hello HTTP/1.1\r\nHost: a\r\nX: b\x01\r\n\r\n",
 		"GET /hello HTTP/1.1\r\nHost: a/b\r\n\r\n",
 		"NOT HTTP\r\n\r\n",
+		"\x16\x03\x01\x02", /* TLS at the wrong port */
+		"PRI * HTTP/2.1\r\n\r\n",
 	};
 
 	(void)state;
@@ -348,6 +350,7 @@ static void test_bad_heads(void **state)
 		a = client_read(&c, false);
 		if (a.status != 400)
 			fail_row(i, "%s\nis answered %d", heads[i], a.status);
+		assert_problem(&a, 400, "bad_request");
 		assert_string_equal(answer_header(&a, "connection"), "close");
 		if (!client_is_closed(&c))
 			fail_row(i, "%s\nleaves the connection open", heads[i]);
@@ -933,6 +936,13 @@ static void test_tls(void **state)
 	a = client_read(&c, false);
 	assert_int_equal(a.status, 200);
 	assert_non_null(strstr(a.body, "scheme=https"));
+	answer_free(&a);
+	client_close(&c);
+	c = client_open_tls(ts.config.tls_port, "http/1.1");
+	client_say(&c, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"); /* ALPN said otherwise */
+	a = client_read(&c, false);
+	assert_problem(&a, 400, "bad_request");
+	assert_true(client_is_closed(&c));
 	answer_free(&a);
 	client_close(&c);
 }

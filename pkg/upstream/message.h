@@ -1,33 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-#include <sys/types.h>
-
+#include "http/phr.h"
 #include "upstream/upstream.h"
 
 /* HTTP/1.1 messages as bytes: requests written, answers read. Pure; everything that a peer may send
  * ends in a state, never in an assertion. */
-
-/* ---- libh2o exports its parsers but does not ship their header ---- */
-
-struct phr_header {
-	const char *name;
-	size_t name_len;
-	const char *value;
-	size_t value_len;
-};
-
-struct phr_chunked_decoder {
-	size_t bytes_left_in_chunk;
-	char consume_trailer;
-	char _hex_count;
-	char _state;
-};
-
-int phr_parse_response(const char *bytes, size_t len, int *minor_version, int *status,
-	const char **message, size_t *message_len, struct phr_header *headers, size_t *header_count,
-	size_t last_len);
-ssize_t phr_decode_chunked(struct phr_chunked_decoder *decoder, char *bytes, size_t *len);
 
 /* ---- requests ---- */
 
