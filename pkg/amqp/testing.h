@@ -93,6 +93,16 @@ static inline unsigned queue_depth(const char *queue)
 	return ok->message_count;
 }
 
+/* Those that are subscribed. */
+static inline unsigned queue_consumers(const char *queue)
+{
+	const amqp_queue_declare_ok_t *const ok = amqp_queue_declare(rabbit.observer, 1,
+		amqp_cstring_bytes(queue), true, false, false, false, amqp_empty_table);
+
+	observer_check(queue);
+	return ok->consumer_count;
+}
+
 /* Takes the queue's first message; NULL when it is empty. The caller frees the body's copy. */
 static inline char *queue_get(const char *queue, amqp_message_t *message)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * RabbitMQ's part of a service: the relay of its outbox on the first thread, and what each thread
- * hears. Without RABBITMQ_URL nothing is connected: events wait in the outbox, and nothing is
- * heard. The program is ready all the same, and while RabbitMQ is away. */
+ * RabbitMQ's part of a service: the relay of its outbox and its consumer on the first thread, and
+ * what each thread hears. Without RABBITMQ_URL nothing is connected: events wait in the outbox, and
+ * nothing is heard. The program is ready all the same, and while RabbitMQ is away. */
 #include "service/internal.h"
 
 enum {
@@ -11,6 +11,8 @@ enum {
 };
 
 static bool has_outbox(void);
+static void add_statements(struct pg_schema *schema, const struct pg_statement **to,
+	const struct pg_statement *const *from, size_t count);
 static struct broker broker(void);
 static enum fault relay_events(struct task *t);
 static void leave(struct loop *l);
@@ -37,14 +39,22 @@ const struct pg_schema *events_schema(void)
 		return own;
 	schema = scope_alloc(&process.scope, sizeof *schema);
 	statements = arena_alloc_array(process.scope.arena,
-		own->statement_count + relay_statement_count, sizeof(struct pg_statement *));
+		own->statement_count + relay_statement_count + consumer_statement_count,
+		sizeof(struct pg_statement *));
 	*schema = *own;
 	schema->statements = statements;
-	for (size_t i = 0; i < own->statement_count; i++)
-		statements[i] = own->statements[i];
-	for (size_t i = 0; i < relay_statement_count; i++)
-		statements[schema->statement_count++] = relay_statements[i];
+	schema->statement_count = 0;
+	add_statements(schema, statements, own->statements, own->statement_count);
+	add_statements(schema, statements, relay_statements, relay_statement_count);
+	add_statements(schema, statements, consumer_statements, consumer_statement_count);
 	return schema;
+}
+
+static void add_statements(struct pg_schema *schema, const struct pg_statement **to,
+	const struct pg_statement *const *from, size_t count)
+{
+	memcpy(to + schema->statement_count, from, count * sizeof *from);
+	schema->statement_count += count;
 }
 
 /* ---- the process ---- */
@@ -73,6 +83,7 @@ void events_close(void)
 
 void events_open_thread(struct service_thread *t)
 {
+	const struct service_events *const events = process.service->events;
 	const struct broker at = broker();
 
 	if (process.feed != NULL)
@@ -81,7 +92,10 @@ void events_open_thread(struct service_thread *t)
 		return;
 	if (at.url.len > 0)
 		process.publisher = publisher_new(t->loop, &at);
-	process.relay = relay_new(process.publisher, process.service->events->source);
+	process.relay = relay_new(process.publisher, events->source);
+	if (at.url.len > 0 && events->queue_count > 0)
+		process.consumer = consumer_new(
+			t->loop, &at, process.publisher, events->queues, events->queue_count);
 }
 
 /* The database is still there, the jobs have ended. */
@@ -91,6 +105,7 @@ void events_close_thread(struct service_thread *t)
 		feed_leave(process.feed, t->loop);
 	if (t->index > 0 || process.relay == NULL)
 		return;
+	consumer_free(process.consumer);
 	leave(t->loop);
 	relay_free(process.relay);
 	publisher_free(process.publisher);

@@ -67,6 +67,7 @@ struct process {
 	struct feed *feed; /* NULL: none */
 	struct publisher *publisher; /* of the first thread; NULL: none */
 	struct relay *relay; /* likewise */
+	struct consumer *consumer; /* likewise */
 	struct service_thread threads[WORKERS_MAX];
 	unsigned thread_count;
 	struct job jobs[SERVICE_JOBS_MAX + JOBS_OF_OURS];

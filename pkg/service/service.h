@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
+#include "amqp/consumer.h"
 #include "amqp/feed.h"
 #include "auth/mac.h"
 #include "auth/token.h"
@@ -35,6 +36,8 @@ struct service_job {
 struct service_events {
 	const char *source; /* "/orders": events of its outbox are published as from there; NULL:
 	                       it has none */
+	const struct consumer_queue *queues; /* of events that it applies to its database */
+	size_t queue_count;
 	/* Live: see feed_config; each thread's loop hears. NULL keys: nothing. */
 	const char *const *live_keys;
 	size_t live_key_count;
