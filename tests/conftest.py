@@ -19,6 +19,7 @@ sys.path.insert(0, os.path.join(ROOT, "tools"))
 
 import servers  # noqa: E402
 from contract import Contract  # noqa: E402
+from events import check_outboxes  # noqa: E402
 from shop import PROGRAMS, Shop  # noqa: E402
 
 BUILD = os.environ.get("BUILD", "build/dev")
@@ -41,22 +42,30 @@ def make_shop(environment=None, products=60, replicas=None):
     try:
         shop.start(products)
     except BaseException:
-        close_shop(shop)
+        stop_shop(shop)
         raise
     return shop
 
 
 def close_shop(shop):
-    """Stops it; a program that reported a sanitizer's finding or died by itself fails the test."""
+    """Stops it; an event that is missing or not as its schema says fails the test."""
+    stop_shop(shop, lambda: check_outboxes(shop))
+
+
+def stop_shop(shop, before_databases=lambda: None):
+    """A program that reported a sanitizer's finding or died by itself fails the test."""
     statuses = {}
     for instance in reversed(shop.instances):
         process = shop.processes.get(instance)
         shop.stop_program(instance)
         if process is not None:
             statuses[instance] = process.returncode
-    shop.redis.stop()
-    shop.rabbitmq.stop(signal.SIGKILL)
-    shop.postgres.stop()
+    try:
+        before_databases()
+    finally:
+        shop.redis.stop()
+        shop.rabbitmq.stop(signal.SIGKILL)
+        shop.postgres.stop()
     logs = {instance: servers.tail(shop.path("log", instance), 100) for instance in shop.instances}
     shutil.rmtree(os.path.dirname(shop.folder), ignore_errors=True)
     for program, log in logs.items():

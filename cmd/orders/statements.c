@@ -377,5 +377,5 @@ const struct pg_schema store_schema = {
 	.statement_count = sizeof statements / sizeof statements[0],
 	.constraints = constraints,
 	.constraint_count = sizeof constraints / sizeof constraints[0],
-	.migration_newest = "00004",
+	.migration_newest = "00005",
 };

@@ -156,7 +156,9 @@ static bool database_allows(enum status from, enum status to)
 	char sql[512];
 
 	force_status(from);
-	snprintf(sql, sizeof sql, "UPDATE orders SET status = '%s', step = '%s', lease_until = %s",
+	snprintf(sql, sizeof sql,
+		"UPDATE orders SET version = version + 1, status = '%s', step = '%s',"
+		" lease_until = %s",
 		status_names[to], to == STATUS_RESERVING ? "reserving" : "idle",
 		to == STATUS_RESERVING ? "now()" : "NULL");
 	PGresult *result = PQexec(world.observer, sql);
@@ -203,6 +205,8 @@ static void the_database_guards_orders(void **state)
 	assert_true(refused("INSERT INTO orders (id, user_id, status, step, currency, expires_at)"
 			    " SELECT user_id, user_id, 'paid', 'idle', 'USD', now() FROM orders"));
 	assert_false(refused("UPDATE orders SET updated_at = now()"));
+	assert_true(refused("UPDATE orders SET status = 'confirmed'")); /* of the same version */
+	assert_true(refused("UPDATE orders SET version = version + 2"));
 }
 
 /* ---- a new order ---- */
@@ -353,6 +357,54 @@ static void a_person_is_forgotten_but_not_the_order(void **state)
 		column("concat_ws(' ', status, version, shipping_address, metadata)"), "pending 2");
 	assert_int_equal(run(forget_person), OK);
 	assert_string_equal(column("version"), "2");
+}
+
+/* ---- events ---- */
+
+static const char *told(const char *what)
+{
+	char sql[512];
+
+	snprintf(sql, sizeof sql,
+		"SELECT string_agg(concat_ws(' ', %s), ', ' ORDER BY id) FROM outbox", what);
+	return observe(sql);
+}
+
+static void each_version_is_told_once(void **state)
+{
+	(void)state;
+	assert_int_equal(run(begin), OK);
+	assert_string_equal(told("type"), "");
+	assert_int_equal(run(place), OK);
+	assert_int_equal(run(take_payment), OK);
+	assert_int_equal(run(postpone), OK); /* nobody sees it */
+	assert_int_equal(run(drop), OK);
+	order.version = 3;
+	assert_int_equal(run(forget_person), OK);
+	order.version = 4;
+	assert_int_equal(run(take_cancel), OK);
+	assert_int_equal(run(finish), OK);
+	assert_string_equal(told("replace(type, 'bodega.order.', ''), sequence,"
+				 " data->>'previous_status', data->'payment'->>'status'"),
+		"created 1, updated 2 pending processing, updated 3 pending failed,"
+		" updated 4 pending failed, cancelled 5 pending failed");
+}
+
+static void an_event_has_ids_and_amounts(void **state)
+{
+	char id[UUID_TEXT_LEN + 1], user_id[UUID_TEXT_LEN + 1], expected[256];
+
+	(void)state;
+	snprintf(expected, sizeof expected, "%s %s %s pending USD 3150 2 2 1050",
+		uuid_format(&order.id, id).at, uuid_format(&order.user_id, user_id).at, id);
+	assert_string_equal(told("subject, person, data->>'order_id', data->>'status',"
+				 " data->>'currency', data->>'total_minor',"
+				 " json_array_length(data->'items'),"
+				 " data->'items'->1->>'quantity',"
+				 " data->'items'->1->>'price_minor'"),
+		expected);
+	assert_int_equal(
+		observe_number("SELECT count(*) FROM outbox WHERE data::text ~ 'Graz|Tray'"), 0);
 }
 
 /* ---- recovery ---- */
@@ -631,6 +683,8 @@ int main(void)
 		cmocka_unit_test_setup(a_payment_is_captured_or_fails, placed_order),
 		cmocka_unit_test_setup(what_is_paid_and_not_delivered_is_open, placed_order),
 		cmocka_unit_test_setup(a_person_is_forgotten_but_not_the_order, placed_order),
+		cmocka_unit_test_setup(each_version_is_told_once, new_order),
+		cmocka_unit_test_setup(an_event_has_ids_and_amounts, placed_order),
 		cmocka_unit_test_setup(only_a_lease_that_ended_is_taken_over, placed_order),
 		cmocka_unit_test_setup(a_row_in_other_hands_is_skipped, new_order),
 		cmocka_unit_test_setup(what_fails_again_and_again_needs_attention, placed_order),

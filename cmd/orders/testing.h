@@ -17,5 +17,6 @@ static inline int orders_world_begin(const char *name)
 
 static inline void forget_orders(void)
 {
-	observe("TRUNCATE orders, order_items, order_payments, order_history, idempotency_keys");
+	observe("TRUNCATE orders, order_items, order_payments, order_history, idempotency_keys,"
+		" outbox");
 }

@@ -62,7 +62,7 @@ const struct pg_schema products_schema = {
 	.statement_count = sizeof statements / sizeof *statements,
 	.constraints = constraints,
 	.constraint_count = sizeof constraints / sizeof *constraints,
-	.migration_newest = "00005",
+	.migration_newest = "00006",
 };
 
 enum fault store_row(struct task *t, struct pg_tx *tx, const struct pg_statement *statement,

@@ -442,7 +442,7 @@ static void categories_are_a_tree(void **state)
 
 	assert_int_equal(category_do(category_drop, "c", NULL, NULL), FAULT_CATEGORY_IN_USE);
 	assert_int_equal(category_do(category_drop, "x", NULL, NULL), FAULT_CATEGORY_IN_USE);
-	observe("UPDATE products SET status = 'deleted'");
+	observe("UPDATE products SET status = 'deleted', version = version + 1");
 	assert_int_equal(category_do(category_drop, "c", NULL, NULL), OK);
 	assert_int_equal(category_do(category_drop, "c", NULL, NULL), FAULT_NOT_FOUND);
 	assert_whole();
@@ -551,6 +551,67 @@ static void stock_changes_at_once_add_up(void **state)
 }
 
 /* Every statement was prepared when the pools came up; here on one by one, to name a bad one. */
+/* ---- events ---- */
+
+static void sell(struct product *product, int64_t quantity)
+{
+	struct store_job j = {.job.work = change_stock,
+		.product = *product,
+		.change = {-quantity, STOCK_NOT_GIVEN}};
+
+	job_finish(&j.job);
+	assert_int_equal(j.job.fault, OK);
+}
+
+static const char *told(const char *what)
+{
+	char sql[512];
+
+	snprintf(sql, sizeof sql,
+		"SELECT string_agg(concat_ws(' ', replace(type,"
+		" 'bodega.product.', ''), sequence, %s), ', ' ORDER BY id) FROM outbox",
+		what);
+	return observe(sql);
+}
+
+static void each_version_is_told_to_the_seller(void **state)
+{
+	const struct product made = offer((struct product){.price = 2999, .sku = STR("x")}, "A");
+	struct store_job change = {.job.work = update, .product = made};
+	int64_t version;
+
+	(void)state;
+	change.product.name = STR("B");
+	change.product.price = 5;
+	change.product.sku = STR_NONE;
+	job_finish(&change.job);
+	assert_int_equal(change.job.fault, OK);
+	assert_int_equal(deleted(made, 0, &version), OK);
+	assert_string_equal(told("data->>'price_minor', data->>'changed'"),
+		"created 1 2999, changed 2 5 [\"name\", \"price\", \"sku\"], deleted 3");
+	assert_int_equal(
+		observe_number("SELECT count(*) FROM outbox JOIN products ON products.id = subject"
+			       " AND person = seller_id"),
+		3);
+	assert_string_equal(observe("SELECT count(*) FROM outbox WHERE data::text ~ 'Tray'"), "0");
+}
+
+/* Told are the ways down past 5 and to 0, not those that stay on one side, nor those up. */
+static void stock_that_runs_out_is_told(void **state)
+{
+	struct product made = offer((struct product){.stock_quantity = 20}, "A");
+
+	(void)state;
+	sell(&made, 14);
+	sell(&made, 1);
+	sell(&made, 1);
+	sell(&made, 4);
+	sell(&made, -6);
+	sell(&made, 6);
+	assert_string_equal(told("data->>'available', data->>'stock_version'"),
+		"created 1, stock_low 5 3, stock_out 0 5, stock_out 0 7");
+}
+
 static void statements_fit_the_schema(void **state)
 {
 	(void)state;
@@ -571,6 +632,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(statements_fit_the_schema),
 		TEST(what_is_written_is_read),
+		TEST(each_version_is_told_to_the_seller),
+		TEST(stock_that_runs_out_is_told),
 		TEST(changes_move_the_version),
 		TEST(deleting_hides),
 		TEST(a_sku_is_a_seller_s_once),

@@ -29,7 +29,7 @@ static inline int store_empty(void **state)
 {
 	(void)state;
 	observe("TRUNCATE categories, products, stock, stock_movements, reservations, "
-		"reservation_lines, idempotency_keys");
+		"reservation_lines, idempotency_keys, outbox");
 	return 0;
 }
 

@@ -117,11 +117,13 @@ static const struct pg_statement users_search = {"users_search", PG_SLOW,
 
 /* ---- sessions ---- */
 
+/* The lock keeps whoever ends all sessions waiting until this one is there to be told of, too. */
 static const struct pg_statement sessions_open = {"sessions_open", PG_WRITE,
 	"WITH opened AS (\n"
 	"	INSERT INTO sessions (id, user_id, epoch, expires_at)\n"
 	"	SELECT $1, id, session_epoch, now() + interval '30 days' FROM users\n"
 	"	WHERE id = $2 AND session_epoch = $3 AND deleted_at IS NULL\n"
+	"	FOR SHARE\n"
 	"	RETURNING id)\n"
 	"INSERT INTO refresh_tokens (hash, session_id) SELECT $4, id FROM opened"};
 
@@ -216,7 +218,7 @@ const struct pg_schema store_schema = {
 	.statement_count = sizeof statements / sizeof statements[0],
 	.constraints = constraints,
 	.constraint_count = sizeof constraints / sizeof constraints[0],
-	.migration_newest = "00002",
+	.migration_newest = "00003",
 };
 
 const struct user_key user_key_first = {

@@ -544,6 +544,47 @@ static void a_session_being_opened_ends_too(void **state)
 	assert_int_equal(live_tokens(), 0);
 }
 
+static const char *told(void)
+{
+	return observe("SELECT string_agg(concat_ws(' ', replace(type, 'bodega.', ''),"
+		       " subject = person, data->>'reason'), ', ' ORDER BY id) FROM outbox");
+}
+
+static void ended_sessions_are_told(void **state)
+{
+	(void)state;
+	assert_int_equal(run_with(open_session, 1), OK);
+	assert_int_equal(run(end_session), OK);
+	assert_int_equal(run(end_session), OK); /* it was over */
+	assert_string_equal(told(), "session.ended f logged_out");
+	assert_int_equal(run(end_all), OK);
+	assert_string_equal(told(), "session.ended f logged_out, session.ended f logged_out");
+	assert_int_equal(
+		observe_number("SELECT count(*) FROM outbox JOIN sessions ON sessions.id = subject"
+			       " AND user_id = person"),
+		2);
+}
+
+static void sessions_that_end_with_something_else_are_told(void **state)
+{
+	(void)state;
+	assert_int_equal(run_with(open_session, 1), OK);
+	assert_int_equal(run(set_password), OK); /* keeps one */
+	assert_string_equal(told(), "session.ended f password_changed");
+	assert_int_equal(run(set_role), OK);
+	assert_string_equal(
+		told(), "session.ended f password_changed, session.ended f role_changed");
+}
+
+static void a_deleted_account_is_told_after_its_sessions(void **state)
+{
+	(void)state;
+	assert_int_equal(run(update), OK);
+	assert_string_equal(told(), "");
+	assert_int_equal(run_with(delete, 0), OK);
+	assert_string_equal(told(), "session.ended f account_deleted, user.deleted t");
+}
+
 /* Refreshes of one token at the same time: none fails, one token is good afterwards. */
 static void refreshes_at_once_leave_one_token(void **state)
 {
@@ -674,6 +715,9 @@ int main(void)
 		cmocka_unit_test_setup(a_session_that_is_over_is_not_kept, somebody),
 		cmocka_unit_test_setup(who_read_the_old_account_opens_no_session, somebody),
 		cmocka_unit_test_setup(a_session_being_opened_ends_too, somebody),
+		cmocka_unit_test_setup(ended_sessions_are_told, somebody),
+		cmocka_unit_test_setup(sessions_that_end_with_something_else_are_told, somebody),
+		cmocka_unit_test_setup(a_deleted_account_is_told_after_its_sessions, somebody),
 		cmocka_unit_test_setup(refreshes_at_once_leave_one_token, somebody),
 		cmocka_unit_test_setup(logging_out_beats_a_refresh, somebody),
 		cmocka_unit_test_setup(a_rehash_is_no_change, somebody),

@@ -15,5 +15,5 @@ static inline int users_world_begin(const char *name)
 
 static inline void forget_users(void)
 {
-	observe("TRUNCATE users, sessions, refresh_tokens");
+	observe("TRUNCATE users, sessions, refresh_tokens, outbox");
 }
