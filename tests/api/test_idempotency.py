@@ -1,0 +1,311 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Idempotency-Key from outside: one effect, one answer, whatever happens between the first request and its repeats.
+tests/chaos/test_crash_points.py does the same at each point where orders can die."""
+
+import random
+import signal
+import threading
+import time
+import uuid
+
+import httpx
+import pytest
+
+from conftest import Account, assert_problem, close_shop, http_client, log_in, make_product, make_shop, register
+from invariants import assert_no_open_transaction, assert_stock_adds_up, settle
+
+REPEATS = 20
+WAITS_MAX = 60
+KNOWN_SECONDS = 30
+SETTLE_SECONDS = 30
+
+
+@pytest.fixture(scope="module")
+def shop():
+    running = make_shop({"LEASE": "1s"})
+    yield running
+    close_shop(running)
+
+
+@pytest.fixture(scope="module")
+def gateway(shop):
+    with http_client(shop.url()) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def orders(shop):
+    """The service itself."""
+    with http_client(shop.url("orders")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def seller(gateway, shop):
+    return log_in(gateway, shop, "seller")
+
+
+@pytest.fixture(scope="module")
+def support(gateway, shop):
+    return log_in(gateway, shop, "support")
+
+
+@pytest.fixture
+def buyer(gateway):
+    return register(gateway)
+
+
+@pytest.fixture(scope="module")
+def product(seller):
+    return make_product(seller, stock_quantity=100000)["id"]
+
+
+def key():
+    return {"Idempotency-Key": uuid.uuid4().hex}
+
+
+def is_busy(answer):
+    return answer.status_code == 409 and answer.json()["code"] in ("idempotency_key_busy", "order_busy")
+
+
+def until_known(send):
+    """Sends the same until it is answered for good, as a good client does."""
+    end = time.monotonic() + KNOWN_SECONDS
+    while True:
+        try:
+            answer = send()
+        except httpx.TransportError:
+            answer = None
+        if answer is not None and answer.status_code < 500 and not is_busy(answer):
+            return answer
+        if answer is not None:
+            assert int(answer.headers["retry-after"]) >= 1
+        assert time.monotonic() < end, answer and answer.text
+        time.sleep(0.02)
+
+
+def assert_same(one, other):
+    assert (one.status_code, one.content) == (other.status_code, other.content), other.text
+    for name in ("etag", "location", "content-type"):
+        assert one.headers.get(name) == other.headers.get(name), name
+
+
+def ordered(product, quantity=1):
+    return {"items": [{"product_id": product, "quantity": quantity}]}
+
+
+def orders_of(shop, person):
+    return [row[0] for row in shop.postgres.sql(f"SELECT id FROM orders WHERE user_id = '{person.id}'", "orders_db")]
+
+
+def elsewhere(client, person):
+    return Account(client, {"user": person.user, "access_token": person.token, "refresh_token": person.refresh_token})
+
+
+def place(buyer, product, headers=None):
+    answer = buyer.post("/api/v1/orders", ordered(product), headers=headers or {})
+    assert answer.status_code == 201, answer.text
+    return answer
+
+
+# ---- one effect ----
+
+
+def test_twenty_at_once_are_one_order(shop, gateway, buyer, product):
+    headers, gate, answers = key(), threading.Barrier(REPEATS), []
+
+    def send():
+        with http_client(shop.url()) as client:
+            person = elsewhere(client, buyer)
+            gate.wait()
+            answers.append(until_known(lambda: person.post("/api/v1/orders", ordered(product, 2), headers=headers)))
+
+    threads = [threading.Thread(target=send) for _ in range(REPEATS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(answers) == REPEATS
+    for answer in answers:
+        assert answer.status_code == 201 and answer.headers["location"].endswith(answer.json()["id"])
+        assert_same(answers[0], answer)
+    assert orders_of(shop, buyer) == [answers[0].json()["id"]]
+    assert_stock_adds_up(shop)
+
+
+def test_the_answer_stays_what_it_was(gateway, buyer, product, shop):
+    headers = key()
+    first = place(buyer, product, headers)
+    path = "/api/v1/orders/" + first.json()["id"]
+    assert buyer.get(path).content == first.content
+    assert buyer.post(path + "/cancel").status_code == 200
+    assert_same(first, place(buyer, product, headers))
+    shop.stop_program("orders", signal.SIGKILL)
+    shop.start_program("orders")
+    shop.wait_ready(["orders", "gateway"])
+    assert_same(first, until_known(lambda: buyer.post("/api/v1/orders", ordered(product), headers=headers)))
+    assert len(orders_of(shop, buyer)) == 1
+
+
+def test_another_body_is_refused(buyer, product):
+    headers = key()
+    first = place(buyer, product, headers)
+    other = buyer.post("/api/v1/orders", ordered(product, 3), headers=headers)
+    assert_problem(other, 422, "idempotency_key_reused")
+    assert_same(first, place(buyer, product, headers))
+
+
+def test_a_key_belongs_to_its_caller_method_and_path(shop, gateway, buyer, product):
+    headers, other = key(), register(gateway)
+    first, second = place(buyer, product, headers), place(other, product, headers)
+    assert first.json()["id"] != second.json()["id"]
+    cancelled = buyer.post(f"/api/v1/orders/{first.json()['id']}/cancel", headers=headers)
+    assert cancelled.status_code == 200 and cancelled.json()["status"] == "cancelled"
+    assert orders_of(shop, other) == [second.json()["id"]]
+
+
+def test_older_paths_are_the_same_operation(buyer, product, shop):
+    headers = key()
+    first = place(buyer, product, headers)
+    assert_same(first, buyer.post("/orders", ordered(product), headers=headers))
+    assert len(orders_of(shop, buyer)) == 1
+
+
+@pytest.mark.parametrize("bad", ["a b", "x" * 256])
+def test_bad_keys_are_named(buyer, product, bad):
+    answer = buyer.post("/api/v1/orders", ordered(product), headers={"Idempotency-Key": bad})
+    assert_problem(answer, 422, "invalid", "Idempotency-Key")
+
+
+# ---- what is kept and what is not ----
+
+
+def test_too_little_stock_stays_too_little(seller, buyer):
+    rare, headers = make_product(seller, stock_quantity=1)["id"], key()
+    first = buyer.post("/api/v1/orders", ordered(rare, 2), headers=headers)
+    problem = assert_problem(first, 409, "insufficient_stock")
+    assert problem["lines"] == [{"product_id": rare, "requested": 2, "available": 1}]
+    assert seller("PATCH", f"/api/v1/products/{rare}/stock", json={"quantity": 5}).status_code == 200
+    assert_same(first, buyer.post("/api/v1/orders", ordered(rare, 2), headers=headers))
+    assert buyer.post("/api/v1/orders", ordered(rare, 2), headers=key()).status_code == 201
+
+
+def test_what_is_invalid_is_not_kept(shop, seller, buyer):
+    headers = key()
+    assert_problem(buyer.post("/api/v1/orders", ordered(str(uuid.uuid4())), headers=headers), 422, "invalid")
+    rows = shop.postgres.sql(f"SELECT 1 FROM idempotency_keys WHERE caller = '{buyer.id}'", "orders_db")
+    assert not rows
+    product = make_product(seller)["id"]
+    assert buyer.post("/api/v1/orders", ordered(product), headers=headers).status_code == 201
+
+
+def test_somebody_elses_order_stays_unknown(gateway, buyer, product):
+    order, stranger, headers = place(buyer, product).json()["id"], register(gateway), key()
+    first = stranger.post(f"/api/v1/orders/{order}/cancel", headers=headers)
+    assert_problem(first, 404, "not_found")
+    assert_same(first, stranger.post(f"/api/v1/orders/{order}/cancel", headers=headers))
+
+
+def test_changes_are_answered_again(support, buyer, product):
+    order, headers = place(buyer, product).json()["id"], key()
+    path, payment = f"/api/v1/orders/{order}/pay", {"method": "manual", "reference": "till 7"}
+    paid = support.post(path, payment, headers=headers)
+    assert paid.status_code == 200 and paid.json()["status"] == "paid"
+    assert_same(paid, support.post(path, payment, headers=headers))
+    cancelled = buyer.post(f"/api/v1/orders/{order}/cancel", headers=headers)
+    assert cancelled.status_code == 200 and cancelled.json()["status"] == "cancelled"
+    assert_same(cancelled, buyer.post(f"/api/v1/orders/{order}/cancel", headers=headers))
+    assert_same(paid, support.post(path, payment, headers=headers))
+    refused = support.post(path, payment, headers=key())
+    assert_problem(refused, 409, "invalid_transition")
+
+
+def test_a_stale_version_matters_to_the_first_request_only(buyer, product):
+    first = place(buyer, product)
+    path, headers = f"/api/v1/orders/{first.json()['id']}/cancel", {**key(), "If-Match": first.headers["etag"]}
+    cancelled = buyer.post(path, headers=headers)
+    assert cancelled.status_code == 200
+    assert_same(cancelled, buyer.post(path, headers=headers))
+    assert_problem(buyer.post(path, headers={**headers, **key()}), 412, "precondition_failed")
+
+
+def test_a_deleted_account_leaves_no_answers(shop, gateway, buyer, product):
+    body = {**ordered(product), "shipping_address": {"name": "Ada Example", "city": "Graz"}}
+    assert buyer.post("/api/v1/orders", body, headers=key()).status_code == 201
+    assert buyer("DELETE", "/api/v1/users/me").status_code == 204
+
+    def left():
+        return shop.postgres.sql("SELECT body FROM idempotency_keys WHERE body LIKE '%Ada Example%'", "orders_db")
+
+    end = time.monotonic() + SETTLE_SECONDS
+    while left():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+# ---- what breaks in the middle ----
+
+
+def each_operation(buyer, support, product):
+    """By name: path, body and who sends it; each of an order of its own."""
+    order = lambda: place(buyer, product).json()["id"]
+    yield "place", "/api/v1/orders", ordered(product), buyer
+    yield "cancel", f"/api/v1/orders/{order()}/cancel", {"note": "n"}, buyer
+    yield "pay", f"/api/v1/orders/{order()}/pay", {"method": "manual", "reference": "r"}, support
+
+
+@pytest.mark.parametrize("kind", ["fail", "cancel"])
+@pytest.mark.parametrize("name", ["place", "cancel", "pay"])
+def test_every_wait_with_a_key(shop, orders, gateway, support, product, name, kind):
+    """Faults by number: the same with the same key comes to one order, and what was answered once is answered again."""
+    staff = elsewhere(orders, support)
+    for n in range(1, WAITS_MAX):
+        buyer = elsewhere(orders, register(gateway))
+        path, body, who = {row[0]: row[1:] for row in each_operation(buyer, staff, product)}[name]
+        before, headers = orders_of(shop, buyer), key()
+        first = who.post(path, body, headers={**headers, "Bodega-Fault": f"{kind}:{n}"})
+        again = until_known(lambda: who.post(path, body, headers=headers))
+        assert again.status_code == (201 if name == "place" else 200), again.text
+        if first.status_code < 300:
+            assert_same(first, again)
+        assert_same(again, who.post(path, body, headers=headers))
+        assert len(orders_of(shop, buyer)) == len(before) + (name == "place")
+        assert_no_open_transaction(shop)
+        if int(first.headers["bodega-waits"]) < n:
+            break
+    else:
+        raise AssertionError(f"{name} waits {WAITS_MAX} times or more")
+    settle(shop, SETTLE_SECONDS)
+    assert_stock_adds_up(shop)
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("victim", ["orders", "products"])
+def test_killed_in_the_middle(shop, gateway, seller, victim, seed):
+    """Ten buyers with a key each and one unit each, a service killed meanwhile: one order each, and the same answer after."""
+    moment = random.Random(f"{victim} {seed}").uniform(0.005, 0.080)
+    product, people = make_product(seller, stock_quantity=10)["id"], [register(gateway) for _ in range(10)]
+    keys, answers, gate = [key() for _ in people], [None] * len(people), threading.Barrier(len(people) + 1)
+
+    def buy(index):
+        with http_client(shop.url()) as client:
+            person = elsewhere(client, people[index])
+            gate.wait()
+            answers[index] = until_known(lambda: person.post("/api/v1/orders", ordered(product), headers=keys[index]))
+
+    threads = [threading.Thread(target=buy, args=(index,)) for index in range(len(people))]
+    for thread in threads:
+        thread.start()
+    gate.wait()
+    threading.Event().wait(moment)
+    shop.stop_program(victim, signal.SIGKILL)
+    shop.start_program(victim)
+    shop.wait_ready([victim])
+    for thread in threads:
+        thread.join()
+    settle(shop, SETTLE_SECONDS)
+    for person, headers, answer in zip(people, keys, answers):
+        assert answer.status_code in (201, 409), answer.text
+        assert_same(answer, person.post("/api/v1/orders", ordered(product), headers=headers))
+        assert orders_of(shop, person) == ([answer.json()["id"]] if answer.status_code == 201 else [])
+    assert_stock_adds_up(shop)
