@@ -40,6 +40,11 @@ enum fault headers_forward(
 /* The service's headers into the reply; what the gateway says itself is left out. */
 void headers_return(const struct upstream_reply *up, struct reply *reply);
 
+/* ---- proxy.c ---- */
+
+/* The operation takes an Idempotency-Key and the request has one: it may be sent once more. */
+bool request_is_keyed(const struct request *request);
+
 /* ---- cors.c: just before a reply is sent ---- */
 
 void before_reply(const struct request *request, struct reply *reply);

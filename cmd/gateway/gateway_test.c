@@ -298,6 +298,38 @@ static void nothing_internal_is_routed(void **state)
 	}
 }
 
+static void only_what_takes_a_key_is_sent_again(void **state)
+{
+	static const struct {
+		const char *method;
+		const char *path;
+		bool has_key;
+		bool keyed;
+	} rows[] = {
+		{"POST", "/api/v1/orders", true, true},
+		{"POST", "/api/v1/orders", false, false},
+		{"POST", "/api/v1/orders/{id}/cancel", true, true},
+		{"POST", "/api/v1/auth/register", true, true},
+		{"POST", "/api/v1/auth/login", true, false},
+		{"POST", "/api/v1/auth/refresh", true, false},
+		{"PATCH", "/api/v1/products/{id}/stock", true, true},
+		{"PATCH", "/api/v1/products/{id}", true, false},
+	};
+	const struct header header = {STR("idempotency-key"), STR("k")};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		const struct route route = {.method = rows[i].method, .path = rows[i].path};
+		const struct request request = {.route = &route,
+			.method = str_from(rows[i].method),
+			.headers = &header,
+			.header_count = rows[i].has_key};
+
+		if (request_is_keyed(&request) != rows[i].keyed)
+			fail_row(i, "%s %s", rows[i].method, rows[i].path);
+	}
+}
+
 static int stop(void **state)
 {
 	(void)state;
@@ -315,6 +347,7 @@ int main(void)
 		cmocka_unit_test(origins),
 		cmocka_unit_test(preflights),
 		cmocka_unit_test(nothing_internal_is_routed),
+		cmocka_unit_test(only_what_takes_a_key_is_sent_again),
 	};
 	return cmocka_run_group_tests(tests, NULL, stop);
 }

@@ -32,6 +32,7 @@ static enum fault proxy(
 		.method = is_head ? STR("GET") : request->method,
 		.target = request->target,
 		.body = request->body,
+		.keyed = request_is_keyed(request),
 	};
 	struct upstream_reply answer;
 	struct stream *body;
@@ -50,6 +51,19 @@ static enum fault proxy(
 	reply->stream = body;
 	reply->stream_bytes = answer.body_bytes;
 	return OK;
+}
+
+/* Every POST but logins, and changes of stock and of an order's items. */
+bool request_is_keyed(const struct request *request)
+{
+	const struct str path = str_from(request->route->path);
+
+	if (request_header(request, STR("idempotency-key")).at == NULL)
+		return false;
+	if (str_eq(request->method, STR("PATCH")))
+		return str_ends(path, STR("/stock")) || str_ends(path, STR("/items"));
+	return str_eq(request->method, STR("POST")) &&
+	       (!str_starts(path, STR("/api/v1/auth/")) || str_ends(path, STR("/register")));
 }
 
 static enum fault bad_answer(int status)

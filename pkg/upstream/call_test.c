@@ -185,15 +185,17 @@ static void one_safe_retry(void **state)
 	static const struct {
 		const char *method;
 		bool idempotent;
+		bool keyed;
 		enum fault fault;
 		int requests;
 	} rows[] = {
-		{"GET", false, OK, 3},
-		{"PUT", false, OK, 3},
-		{"DELETE", false, OK, 3},
-		{"POST", true, OK, 3},
-		{"POST", false, FAULT_UNKNOWN, 2},
-		{"PATCH", false, FAULT_UNKNOWN, 2},
+		{"GET", false, false, OK, 3},
+		{"PUT", false, false, OK, 3},
+		{"DELETE", false, false, OK, 3},
+		{"POST", true, false, OK, 3},
+		{"POST", false, true, OK, 3},
+		{"POST", false, false, FAULT_UNKNOWN, 2},
+		{"PATCH", false, false, FAULT_UNKNOWN, 2},
 	};
 
 	(void)state;
@@ -204,8 +206,10 @@ static void one_safe_retry(void **state)
 		struct upstream *u = upstream_at(&s);
 		struct probe p = call(u, "POST");
 		assert_outcome(&p, OK, 200, "ok");
-		p = (struct probe){
-			.u = u, .method = rows[i].method, .idempotent = rows[i].idempotent};
+		p = (struct probe){.u = u,
+			.method = rows[i].method,
+			.idempotent = rows[i].idempotent,
+			.keyed = rows[i].keyed};
 		probe_start(&p, 5 * SECOND);
 		probe_wait(&p);
 		if (p.fault != rows[i].fault || atomic_load(&s.requests) != rows[i].requests)
@@ -348,16 +352,20 @@ static void fresh_connections_are_not_retried(void **state)
 {
 	static const struct {
 		const char *method;
+		bool keyed;
 		enum fault fault;
-	} rows[] = {{"GET", FAULT_UNAVAILABLE}, {"POST", FAULT_UNKNOWN}};
+	} rows[] = {{"GET", false, FAULT_UNAVAILABLE}, {"POST", false, FAULT_UNKNOWN},
+		{"POST", true, FAULT_UNKNOWN}};
 
 	(void)state;
-	for (size_t i = 0; i < 2; i++) {
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
 		struct raw_server s;
 
 		raw_server_start(&s, serve_close_each, NULL);
 		struct upstream *u = upstream_at(&s);
-		const struct probe p = call(u, rows[i].method);
+		struct probe p = {.u = u, .method = rows[i].method, .keyed = rows[i].keyed};
+		probe_start(&p, 5 * SECOND);
+		probe_wait(&p);
 		assert_outcome(&p, rows[i].fault, 0, "");
 		assert_int_equal(atomic_load(&s.requests), 1);
 		upstream_free(u);

@@ -22,6 +22,7 @@ struct probe {
 	void *arg; /* a test's own */
 	bool streamed;
 	bool idempotent;
+	bool keyed;
 	/* what came of it */
 	bool done;
 	enum fault fault;
@@ -42,7 +43,8 @@ static inline void probe_run(struct task *t, void *arg)
 	struct upstream_request request = {.method = str_from(p->method),
 		.target = str_from(p->target),
 		.body = p->body,
-		.idempotent = p->idempotent};
+		.idempotent = p->idempotent,
+		.keyed = p->keyed};
 	struct upstream_reply reply;
 	const int64_t began_us = clock_monotonic_us();
 

@@ -156,7 +156,7 @@ static enum fault exchange(struct task *t, struct call *call)
 		if (fault == OK)
 			return OK;
 		const bool stale = call->c->reused && call->c->ended && !call->c->answered;
-		if (!stale || (call->sent && !is_idempotent(request)))
+		if (!stale || (call->sent && !is_idempotent(request) && !request->keyed))
 			return fault;
 		upstream_connection_drop(&call->c);
 		scope_forgive(&t->scope);

@@ -8,7 +8,7 @@
  * bounded by the task's deadline. Least outstanding calls choose the address. A refused or reset
  * connect (no byte of the request sent) tries another address for every method; a kept-alive
  * connection that turns out dead before any byte of the answer is tried once more for idempotent
- * methods. */
+ * methods and requests with an Idempotency-Key. */
 struct upstream;
 struct upstream_request;
 
@@ -36,6 +36,7 @@ struct upstream_request {
 	size_t header_count;
 	bool idempotent; /* may be sent once more although the first may have arrived; GET, HEAD,
 	                    PUT and DELETE are anyway */
+	bool keyed; /* the same, by an Idempotency-Key: but what became of it only a repeat tells */
 };
 
 struct upstream_reply {
