@@ -58,3 +58,31 @@ def assert_stock_adds_up(shop):
                    JOIN reservations r USING (order_id) WHERE r.state = 'held' GROUP BY 1) h USING (product_id)
         WHERE s.held <> coalesce(h.units, 0)""", "products_db")
     assert not wrong, wrong
+
+
+PAID = ("paid", "processing", "shipped", "delivered", "refunded")
+
+
+def assert_money_adds_up(shop):
+    """Captured - refunded by the provider's own book is what each order says; nobody pays for an order that is not
+    theirs to have, and what is paid for was sold."""
+    said = {row[0]: row for row in shop.postgres.sql(
+        """SELECT o.id || '-' || p.attempt, p.status, p.amount_minor, p.refunded_minor, o.status, o.step
+        FROM orders o JOIN order_payments p ON p.order_id = o.id WHERE p.method = 'card'""", "orders_db")}
+    taken = {row[0]: row for row in shop.postgres.sql(
+        "SELECT key, captured_minor, refunded_minor, status FROM payments", "payments_db")}
+    for key, (_, captured, refunded, status) in taken.items():
+        assert key in said, f"{key}: charged for an order that is not there"
+        _, says, amount, gave_back, order, step = said[key]
+        if step != "idle":
+            continue
+        assert (captured, refunded) == ((amount, gave_back) if says == "captured" else ("0", "0")), (taken[key], said[key])
+        assert status != "authorised", f"{key}: held for ever"
+        assert captured == refunded or order in PAID, (taken[key], said[key])
+    wrong = shop.postgres.sql(
+        f"""SELECT o.id, o.status, o.total_minor, p.amount_minor FROM orders o
+        LEFT JOIN order_payments p ON p.order_id = o.id AND p.status = 'captured'
+        WHERE o.status IN {PAID} AND p.amount_minor IS DISTINCT FROM o.total_minor""", "orders_db")
+    assert not wrong, wrong
+    wrong = shop.postgres.sql("SELECT * FROM payment_imbalances", "payments_db")
+    assert not wrong, wrong

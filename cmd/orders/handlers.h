@@ -18,6 +18,8 @@ handler_fn order_change_status;
 handler_fn order_cancel;
 handler_fn order_remove;
 handler_fn order_pay;
+handler_fn order_refund;
+handler_fn order_refunds_list;
 
 /* user.c */
 handler_fn user_close;
@@ -44,6 +46,12 @@ struct change {
 };
 enum fault change_status(struct task *t, const struct order *order, const struct change *change,
 	struct keyed *key) MUST_CHECK;
+
+/* Settles a step that was taken, and answers as the operation ("POST /api/v1/orders") does: the
+ * order; with 202 while the step is under way; or the fault if it was refused, and with a key also
+ * if it was left to the recovery. Suspends. */
+enum fault reply_settled(struct task *t, struct claim *claim, struct str operation,
+	const struct keyed *key, struct reply *reply) MUST_CHECK;
 
 /* The order with its ETag. */
 enum fault reply_order(struct reply *reply, int status, const struct order *order);

@@ -6,6 +6,7 @@
 
 #include "handlers.h"
 #include "saga.h"
+#include "steps.h"
 
 enum { TRIES_MAX = 4 };
 
@@ -111,47 +112,41 @@ static enum fault look(struct task *t, const struct keyed *key, struct reply *re
 
 /* ---- the end of an operation ---- */
 
-static enum fault finish(struct task *t, struct pg_tx *tx, void *arg)
-{
-	const struct claim *claim = arg;
-	struct reply answer = {.arena = t->scope.arena};
-	struct order order;
-
-	TRY(store_finish(t, tx, claim));
-	TRY(store_get_in(t, tx, &claim->order_id, &order));
-	keys_reply(&answer, claim->operation, &order);
-	return store_answer(t, tx, &claim->order_id, &answer);
-}
-
-enum fault keys_finish(struct task *t, const struct claim *claim)
-{
-	struct claim mine = *claim;
-
-	return claim->operation.at == NULL ? store_finish(t, NULL, claim)
-	                                   : pg_transact(t, finish, &mine);
-}
-
-struct refusal {
-	const struct claim *claim;
-	struct reply answer;
+struct ending {
+	const struct claim *before;
+	struct claim after;
+	struct reply answer; /* of a refusal */
 };
 
-static enum fault drop(struct task *t, struct pg_tx *tx, void *arg)
+static enum fault finish(struct task *t, struct pg_tx *tx, void *arg)
 {
-	const struct refusal *refusal = arg;
+	struct ending *ending = arg;
+	struct claim *claim = &ending->after;
+	struct order order;
 
-	TRY(store_drop(t, tx, refusal->claim));
-	return store_answer(t, tx, &refusal->claim->order_id, &refusal->answer);
+	*claim = *ending->before;
+	TRY(store_finish(t, tx, claim));
+	if (claim->step != STEP_IDLE)
+		return OK; /* the key waits for the end of that */
+	if (claim->refusal == OK) {
+		TRY(store_get_in(t, tx, &claim->order_id, &order));
+		keys_reply(&ending->answer, claim->operation, &order);
+	}
+	return store_answer(t, tx, &claim->order_id, &ending->answer);
 }
 
-enum fault keys_drop(struct task *t, const struct claim *claim, enum fault why)
+enum fault keys_finish(struct task *t, struct claim *claim)
 {
-	struct refusal refusal = {.claim = claim, .answer.arena = t->scope.arena};
+	struct ending ending = {.before = claim, .answer.arena = t->scope.arena};
 
 	if (claim->operation.at == NULL)
-		return store_drop(t, NULL, claim);
-	keyed_problem(t, why, path_of(claim->operation), &refusal.answer);
-	return pg_transact(t, drop, &refusal);
+		return store_finish(t, NULL, claim);
+	if (claim->refusal != OK)
+		keyed_problem(t, steps_refusal(&t->scope, claim), path_of(claim->operation),
+			&ending.answer);
+	TRY(pg_transact(t, finish, &ending));
+	*claim = ending.after;
+	return OK;
 }
 
 enum fault keys_abandon(struct task *t, const struct claim *claim, enum fault why)

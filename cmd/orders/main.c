@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * orders: checkout, the states of orders, their history. Its data are in orders_db; the goods are
  * held by products. */
+#include "charge.h"
 #include "handlers.h"
 #include "saga.h"
 #include "service/service.h"
@@ -9,6 +10,7 @@
 static struct settings {
 	int64_t order_ttl_us;
 	int64_t lease_us;
+	int64_t payment_ttl_us;
 } settings;
 
 static const struct config_field config[] = {
@@ -18,11 +20,17 @@ static const struct config_field config[] = {
 	CONFIG(struct settings, lease_us, DURATION, "LEASE", "30s",
 		"How long a change under way is left to the replica that began it.", .min = 1000000,
 		.max = INT64_C(600000000)),
+	CONFIG(struct settings, payment_ttl_us, DURATION, "PAYMENT_TTL", "15m",
+		"How long a payment may stay undecided before it is voided.", .min = 1000000,
+		.max = INT64_C(86400000000)),
 };
 
 static const struct service_events events = {.source = "/orders"};
 
-static const struct service_peer peers[] = {{.name = "products", .internal = true}};
+static const struct service_peer peers[] = {
+	{.name = "products", .internal = true},
+	{.name = "payments", .internal = true},
+};
 
 static const struct service_job jobs[] = {
 	{.name = "recover", .every_us = 1000000, .run = saga_recover},
@@ -33,7 +41,7 @@ static const struct service_job jobs[] = {
 static enum fault start(struct scope *s)
 {
 	(void)s;
-	store_set_times(settings.order_ttl_us, settings.lease_us);
+	store_set_times(settings.order_ttl_us, settings.lease_us, settings.payment_ttl_us);
 	return OK;
 }
 
@@ -41,6 +49,7 @@ static void start_thread(struct loop *l)
 {
 	(void)l;
 	stock_use(service_peer("products"));
+	charge_use(service_peer("payments"));
 }
 
 int main(int argc, char **argv)

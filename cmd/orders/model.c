@@ -21,6 +21,9 @@ static const struct field payment_fields[] = {
 	FIELD(struct payment, status, TEXT, OUTPUT),
 	FIELD(struct payment, reference, TEXT, OUTPUT),
 	FIELD(struct payment, amount, MONEY, OUTPUT),
+	FIELD(struct payment, refunded, MONEY, OUTPUT),
+	FIELD(struct payment, decline_code, TEXT, OUTPUT, .flags = FIELD_OMIT_EMPTY),
+	FIELD(struct payment, decline_message, TEXT, OUTPUT, .flags = FIELD_OMIT_EMPTY),
 	FIELD(struct payment, updated_at, TIME, OUTPUT),
 };
 static const struct field_table payment_table = FIELD_TABLE(struct payment, payment_fields);
@@ -57,6 +60,18 @@ static const struct field history_fields[] = {
 };
 const struct field_table history_table = FIELD_TABLE(struct history_entry, history_fields);
 
+static const struct field refund_fields[] = {
+	FIELD(struct refund, id, UUID, OUTPUT),
+	FIELD(struct refund, amount, MONEY, OUTPUT),
+	FIELD(struct refund, restock, BOOL, OUTPUT),
+	FIELD(struct refund, status, TEXT, OUTPUT),
+	FIELD(struct refund, actor, TEXT, OUTPUT),
+	FIELD(struct refund, note, TEXT, OUTPUT),
+	FIELD(struct refund, created_at, TIME, OUTPUT),
+	FIELD(struct refund, updated_at, TIME, OUTPUT),
+};
+const struct field_table refund_table = FIELD_TABLE(struct refund, refund_fields);
+
 /* ---- what clients send ---- */
 
 static const struct field address_fields[] = {
@@ -79,6 +94,23 @@ static const struct field new_item_fields[] = {
 };
 static const struct field_table new_item_table = FIELD_TABLE(struct new_item, new_item_fields);
 
+const char *const payment_methods[] = {"manual", "card", NULL};
+
+static const struct field new_payment_fields[] = {
+	FIELD(struct new_payment, method, ENUM, REQUIRED, .names = payment_methods),
+	FIELD(struct new_payment, reference, TEXT, OPTIONAL, .min = 1, .max = REFERENCE_MAX),
+	FIELD(struct new_payment, token, TEXT, OPTIONAL, .min = 1, .max = TOKEN_MAX,
+		.flags = FIELD_SECRET),
+};
+const struct field_table new_payment_table = FIELD_TABLE(struct new_payment, new_payment_fields);
+
+static const struct field card_fields[] = {
+	FIELD(struct new_payment, method, ENUM, REQUIRED, .names = payment_methods),
+	FIELD(struct new_payment, token, TEXT, REQUIRED, .min = 1, .max = TOKEN_MAX,
+		.flags = FIELD_SECRET),
+};
+static const struct field_table card_table = FIELD_TABLE(struct new_payment, card_fields);
+
 static const struct field new_order_fields[] = {
 	FIELD(struct new_order, items, ARRAY, OPTIONAL, .of = &new_item_table, .min = 1,
 		.max = ITEMS_MAX),
@@ -87,6 +119,7 @@ static const struct field new_order_fields[] = {
 	FIELD(struct new_order, user_id, UUID, OPTIONAL),
 	FIELD(struct new_order, shipping_address, OBJECT, OPTIONAL, .of = &address_table),
 	FIELD(struct new_order, metadata, RAW, OPTIONAL, .max = METADATA_BYTES_MAX),
+	FIELD(struct new_order, payment, OBJECT, OPTIONAL, .of = &card_table),
 	FIELD_IGNORE("price"),
 	FIELD_IGNORE("status"),
 	FIELD_IGNORE("total"),
@@ -111,13 +144,12 @@ static const struct field cancellation_fields[] = {
 };
 const struct field_table cancellation_table = FIELD_TABLE(struct cancellation, cancellation_fields);
 
-const char *const payment_methods[] = {"manual", NULL};
-
-static const struct field new_payment_fields[] = {
-	FIELD(struct new_payment, method, ENUM, REQUIRED, .names = payment_methods),
-	FIELD(struct new_payment, reference, TEXT, REQUIRED, .min = 1, .max = REFERENCE_MAX),
+static const struct field new_refund_fields[] = {
+	FIELD(struct new_refund, amount, MONEY, OPTIONAL, .min = 1, .max = MONEY_MINOR_MAX),
+	FIELD(struct new_refund, restock, BOOL, OPTIONAL),
+	FIELD(struct new_refund, note, TEXT, OPTIONAL, .max = NOTE_MAX),
 };
-const struct field_table new_payment_table = FIELD_TABLE(struct new_payment, new_payment_fields);
+const struct field_table new_refund_table = FIELD_TABLE(struct new_refund, new_refund_fields);
 
 static const struct field order_query_fields[] = {
 	FIELD(struct order_query, user_id, UUID, OPTIONAL),

@@ -13,6 +13,7 @@ enum {
 	METADATA_BYTES_MAX = 16 << 10,
 	NOTE_MAX = 1000,
 	REFERENCE_MAX = 200,
+	TOKEN_MAX = 64,
 	TRACKING_NUMBER_MAX = 200,
 	PAGE_MAX = 100,
 	PAGE_DEFAULT = 20,
@@ -31,10 +32,14 @@ struct order_item {
 };
 
 struct payment {
+	int32_t attempt;
 	struct str method;
 	struct str status;
 	struct str reference;
 	int64_t amount;
+	int64_t refunded;
+	struct str decline_code; /* the provider's, of one that was declined */
+	struct str decline_message;
 	int64_t updated_at;
 };
 
@@ -69,7 +74,19 @@ struct history_entry {
 	int64_t version;
 };
 
+struct refund {
+	struct uuid id;
+	int64_t amount;
+	bool restock; /* the goods came back */
+	struct str status; /* "processing" or "done" */
+	struct str actor;
+	struct str note;
+	int64_t created_at;
+	int64_t updated_at;
+};
+
 extern const struct field_table order_table;
+extern const struct field_table refund_table;
 extern const struct field_table history_table;
 
 /* ---- what clients send ---- */
@@ -94,6 +111,11 @@ struct new_order {
 		struct str phone;
 	} shipping_address;
 	struct str metadata;
+	struct new_payment {
+		int method; /* index into payment_methods */
+		struct str reference; /* of one received outside */
+		struct str token; /* stands for a card; STR_NONE in an order without payment */
+	} payment;
 };
 
 struct status_change {
@@ -106,9 +128,12 @@ struct cancellation {
 	struct str note;
 };
 
-struct new_payment {
-	int method; /* index into payment_methods */
-	struct str reference;
+enum { METHOD_MANUAL, METHOD_CARD };
+
+struct new_refund {
+	int64_t amount; /* 0: all that is left */
+	bool restock; /* the goods came back */
+	struct str note;
 };
 
 struct order_query {
@@ -124,6 +149,7 @@ extern const struct field_table new_order_table;
 extern const struct field_table status_change_table;
 extern const struct field_table cancellation_table;
 extern const struct field_table new_payment_table;
+extern const struct field_table new_refund_table;
 extern const struct field_table order_query_table;
 extern const char *const payment_methods[];
 

@@ -5,6 +5,7 @@
 #include "handlers.h"
 #include "keys.h"
 #include "saga.h"
+#include "steps.h"
 #include "json/write.h"
 
 enum { SORT_NEWEST };
@@ -16,7 +17,8 @@ static struct str address_json(struct scope *s, const struct new_order *wanted);
 static enum fault list(struct task *t, const struct request *request, const struct uuid *user_id,
 	const struct order_query *query, struct reply *reply);
 
-/* POST /orders: 201 with the order; 409 naming each short line; 422; 503 while products is away. */
+/* POST /orders: 201 with the order, paid if a payment came with it; 202 while that is undecided;
+ * 402 when it is declined; 409 naming each short line; 422; 503 while products is away. */
 enum fault order_create(struct task *t, const struct request *request, struct reply *reply)
 {
 	return keys_run(t, request, reply, create);
@@ -28,14 +30,22 @@ static enum fault create(
 	struct scope *s = &t->scope;
 	struct new_order wanted = {0};
 	struct order order = {.id = uuid_new()};
+	struct claim claim;
 
 	TRY(request_json(s, request, &new_order_table, &wanted));
+	const struct new_payment *payment =
+		wanted.payment.token.at != NULL ? &wanted.payment : NULL;
+	if (payment != NULL && payment->method != METHOD_CARD)
+		return fail_field(s, STR("payment.method"), "value",
+			"must be card: what was received outside is recorded by …/pay");
 	TRY(owner_from(s, &request->caller, &wanted, &order.user_id));
 	TRY(order_items_from(s, &wanted, &order.items));
 	order.currency = str_from(currency_of_shop()->code);
 	order.shipping_address = address_json(s, &wanted);
 	order.metadata = wanted.metadata;
-	return saga_place(t, &order, request->caller.actor, key, reply);
+	TRY(saga_place(t, &order, request->caller.actor, payment, key, &claim, reply));
+	return payment == NULL ? OK
+	                       : reply_settled(t, &claim, STR("POST /api/v1/orders"), key, reply);
 }
 
 /* GET /orders: one's own; staff sees all, or those of `user_id`. */
@@ -97,6 +107,27 @@ enum fault order_of_path(struct task *t, const struct request *request, struct o
 	if (!caller_is_staff(&request->caller) &&
 		!uuid_eq(&order->user_id, &request->caller.user_id))
 		return fail(&t->scope, FAULT_NOT_FOUND, "there is no such order");
+	return OK;
+}
+
+enum fault reply_settled(struct task *t, struct claim *claim, struct str operation,
+	const struct keyed *key, struct reply *reply)
+{
+	const enum fault fault = saga_settle(t, claim);
+	struct order now;
+
+	if (fault != OK && (!fault_info(fault)->retry || key != NULL))
+		return fault; /* a repeat with the key goes on with it */
+	if (key != NULL && !claim->waits)
+		return OK; /* it is kept already */
+	scope_forgive(&t->scope);
+	TRY(store_get(t, &claim->order_id, &now));
+	if (fault != OK && now.payment.decline_code.at != NULL)
+		return refuse_card(&t->scope, &claim->order_id, now.payment.decline_code,
+			now.payment.decline_message);
+	keys_reply(reply, operation, &now);
+	if (!now.is_idle)
+		reply->status = 202;
 	return OK;
 }
 

@@ -14,7 +14,9 @@ const struct route routes[] = {
 	{"PUT", "/api/v1/orders/{id}/status", order_change_status, SUPPORT | ADMIN},
 	{"PATCH", "/api/v1/orders/{id}/status", order_change_status, SUPPORT | ADMIN},
 	{"PUT", "/api/v1/orders/{id}", order_change_status, SUPPORT | ADMIN}, /* older clients */
-	{"POST", "/api/v1/orders/{id}/pay", order_pay, SUPPORT | ADMIN},
+	{"POST", "/api/v1/orders/{id}/pay", order_pay, USER},
+	{"POST", "/api/v1/orders/{id}/refunds", order_refund, SUPPORT | ADMIN},
+	{"GET", "/api/v1/orders/{id}/refunds", order_refunds_list, USER},
 	{"DELETE", "/internal/users/{user_id}", user_close, SERVICE},
 };
 const size_t route_count = sizeof routes / sizeof routes[0];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Reserve, place, pay, cancel, expire, and what happens when one of them breaks off. An order that
+ * Reserve, place, settle, expire, and what happens when one of them breaks off. An order that
  * was answered 201 exists; what was reserved for one that was not is given back. Every write is
  * guarded by the claim's token: whoever lost the claim changes nothing and acts no further. */
 #include "saga.h"
@@ -9,6 +9,7 @@
 #include "keys.h"
 #include "log/log.h"
 #include "metrics/metrics.h"
+#include "steps.h"
 #include "stock.h"
 
 enum {
@@ -19,52 +20,55 @@ enum {
 };
 
 static enum fault reserve(struct task *t, struct order *order, bool *refused);
-static enum fault place(
-	struct task *t, const struct claim *claim, struct order *order, const struct reply *answer);
+static enum fault place(struct task *t, const struct claim *claim, struct order *order,
+	const struct new_payment *payment, const struct reply *answer);
 static enum fault find_out(struct task *t, const struct claim *claim, struct order *order,
-	const struct reply *answer, enum fault fault);
+	const struct new_payment *payment, const struct reply *answer, enum fault fault);
+static void go_on_paying(
+	struct claim *claim, const struct order *order, const struct new_payment *payment);
 static enum fault undo(struct task *t, const struct claim *claim, bool refused, enum fault why);
-static enum fault go_on(struct task *t, const struct claim *claim);
-static enum fault commit(struct task *t, const struct claim *claim);
 static void leave_to_recovery(struct task *t, const struct claim *claim);
 static enum fault drain(
 	struct task *t, const char *job, enum fault (*take)(struct task *t, struct claim *claim));
-static void note(const char *job, const struct claim *claim, enum fault fault);
+static void note(const char *job, const struct claim *claim, enum step taken_at, enum fault fault);
 
-enum fault saga_place(struct task *t, struct order *order, struct str actor, struct keyed *key,
+enum fault saga_place(struct task *t, struct order *order, struct str actor,
+	const struct new_payment *payment, struct keyed *key, struct claim *claim,
 	struct reply *reply)
 {
-	struct claim claim;
 	bool refused = false;
 
-	TRY(store_begin(t, order, actor, key, &claim)); /* from here on the recovery can undo it */
+	TRY(store_begin(t, order, actor, key, claim)); /* from here on the recovery can undo it */
 	CRASH_POINT("orders.after_begin");
 
 	enum fault fault = reserve(t, order, &refused);
 	CRASH_POINT("orders.after_reserve");
 	if (fault != OK) {
-		const enum fault undone = undo(t, &claim, refused, fault);
+		const enum fault undone = undo(t, claim, refused, fault);
 		/* what is not kept may not be told: a repeat may have better luck */
 		return key != NULL && keyed_is_refusal(fault) && undone != OK ? undone : fault;
 	}
-	keys_reply(reply, STR("POST /api/v1/orders"), order);
-	fault = place(t, &claim, order, reply);
+	if (payment == NULL)
+		keys_reply(reply, STR("POST /api/v1/orders"), order);
+	fault = place(t, claim, order, payment, reply);
 	if (fault != OK)
 		reply_reset(reply);
+	else if (payment != NULL)
+		go_on_paying(claim, order, payment);
 	else if (key != NULL)
 		key->answered = true;
 	return fault;
 }
 
-enum fault saga_settle(struct task *t, const struct claim *claim)
+enum fault saga_settle(struct task *t, struct claim *claim)
 {
 	task_shield(t);
-	const enum fault fault = go_on(t, claim);
+	const enum fault fault = steps_go_on(t, claim);
 	CRASH_POINT("orders.after_step");
 	if (fault != OK)
 		leave_to_recovery(t, claim);
 	task_unshield(t);
-	return fault;
+	return claim->refusal != OK ? steps_refusal(&t->scope, claim) : fault;
 }
 
 enum fault saga_recover(struct task *t)
@@ -106,14 +110,14 @@ static enum fault reserve(struct task *t, struct order *order, bool *refused)
 	}
 }
 
-static enum fault place(
-	struct task *t, const struct claim *claim, struct order *order, const struct reply *answer)
+static enum fault place(struct task *t, const struct claim *claim, struct order *order,
+	const struct new_payment *payment, const struct reply *answer)
 {
 	task_shield(t);
-	enum fault fault = store_place(t, claim, order, answer);
+	enum fault fault = store_place(t, claim, order, payment, payment == NULL ? answer : NULL);
 	CRASH_POINT("orders.after_place");
 	if (fault == FAULT_UNKNOWN || fault == FAULT_ORDER_BUSY)
-		fault = find_out(t, claim, order, answer, fault);
+		fault = find_out(t, claim, order, payment, answer, fault);
 	else if (fault != OK)
 		(void)undo(t, claim, false, fault);
 	task_unshield(t);
@@ -124,7 +128,7 @@ static enum fault place(
  * intent still, it is placed once more. Nothing is undone here: either the order is placed, or the
  * recovery undoes the intent, or has done so. */
 static enum fault find_out(struct task *t, const struct claim *claim, struct order *order,
-	const struct reply *answer, enum fault fault)
+	const struct new_payment *payment, const struct reply *answer, enum fault fault)
 {
 	struct order now;
 
@@ -134,13 +138,29 @@ static enum fault find_out(struct task *t, const struct claim *claim, struct ord
 			return FAULT_UNAVAILABLE;
 		if (seen != OK && seen != FAULT_NOT_FOUND)
 			return FAULT_UNKNOWN;
-		fault = seen == OK ? OK : store_place(t, claim, order, answer);
+		fault = seen == OK ? OK
+		                   : store_place(t, claim, order, payment,
+					     payment == NULL ? answer : NULL);
 		if (fault == OK) {
 			scope_forgive(&t->scope);
 			return OK;
 		}
 	}
 	return FAULT_UNKNOWN;
+}
+
+/* The row has gone on to the payment that came with the order: so does the claim. */
+static void go_on_paying(
+	struct claim *claim, const struct order *order, const struct new_payment *payment)
+{
+	claim->status = STATUS_PENDING;
+	claim->goal = STATUS_PAID;
+	claim->step = STEP_AUTHORISING;
+	claim->charge = (struct charge){.attempt = 1,
+		.method = METHOD_CARD,
+		.amount = order->total,
+		.token = payment->token,
+		.is_last = true};
 }
 
 /* Gives back what may be held, then forgets the intent; what fails here the recovery does. */
@@ -158,40 +178,6 @@ static enum fault undo(struct task *t, const struct claim *claim, bool refused, 
 	if (fault != OK)
 		leave_to_recovery(t, claim);
 	task_unshield(t);
-	return fault;
-}
-
-/* ---- steps ---- */
-
-static enum fault go_on(struct task *t, const struct claim *claim)
-{
-	switch (claim->step) {
-	case STEP_RESERVING:
-		TRY(stock_release(t, &claim->order_id));
-		CRASH_POINT("orders.after_release_of_intent");
-		return keys_abandon(t, claim, FAULT_UNAVAILABLE);
-	case STEP_CANCELLING:
-		TRY(status_is_unpaid(claim->status) ? stock_release(t, &claim->order_id)
-						    : stock_return(t, &claim->order_id));
-		CRASH_POINT("orders.after_give_back");
-		return keys_finish(t, claim);
-	case STEP_COMMITTING:
-		return commit(t, claim);
-	default:
-		return fail(&t->scope, FAULT_INTERNAL, "this program knows no step %s",
-			step_names[claim->step]);
-	}
-}
-
-static enum fault commit(struct task *t, const struct claim *claim)
-{
-	const enum fault fault = stock_commit(t, &claim->order_id);
-	CRASH_POINT("orders.after_commit");
-
-	if (fault == OK)
-		return keys_finish(t, claim);
-	if (fault == FAULT_RELEASED || fault == FAULT_INSUFFICIENT_STOCK)
-		TRY(keys_drop(t, claim, fault));
 	return fault;
 }
 
@@ -222,8 +208,9 @@ static enum fault drain(
 		}
 		TRY(fault);
 		CRASH_POINT("orders.after_take_over");
+		const enum step taken_at = claim.step;
 		fault = saga_settle(t, &claim);
-		note(job, &claim, fault);
+		note(job, &claim, taken_at, fault);
 		if (fault != FAULT_ORDER_BUSY && fault_info(fault)->retry)
 			return fault;
 		scope_forgive(&t->scope);
@@ -231,7 +218,7 @@ static enum fault drain(
 	return OK;
 }
 
-static void note(const char *job, const struct claim *claim, enum fault fault)
+static void note(const char *job, const struct claim *claim, enum step taken_at, enum fault fault)
 {
 	const char *result = fault_info(fault)->code;
 	char id[UUID_TEXT_LEN + 1];
@@ -241,6 +228,6 @@ static void note(const char *job, const struct claim *claim, enum fault fault)
 		LABELS({"job", str_from(job)}, {"result", str_from(result)})));
 	log_line(fault == OK ? LEVEL_INFO : LEVEL_WARN, "order taken up", LOG_TEXT("job", job),
 		LOG_STR("order_id", uuid_format(&claim->order_id, id)),
-		LOG_STR("step", step_name(claim->step)), LOG_STR("goal", status_name(claim->goal)),
+		LOG_STR("step", step_name(taken_at)), LOG_STR("goal", status_name(claim->goal)),
 		LOG_INT("attempts", claim->attempts), LOG_TEXT("result", result));
 }

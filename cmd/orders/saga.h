@@ -10,14 +10,15 @@
 /* Places the order: from here on it exists for ever, or, with a fault, it never will
  * (FAULT_UNKNOWN: one of the two; the order's row decides within a lease). The reply is its answer;
  * key->answered: also when it was refused, and kept with the key. FAULT_KEY_BUSY: the key has been
- * used. */
-enum fault saga_place(struct task *t, struct order *order, struct str actor, struct keyed *key,
+ * used. With a payment (or NULL) nothing is answered yet: the claim is on that, for saga_settle. */
+enum fault saga_place(struct task *t, struct order *order, struct str actor,
+	const struct new_payment *payment, struct keyed *key, struct claim *claim,
 	struct reply *reply) MUST_CHECK;
 
-/* Goes on with a step that was taken until its goal is reached. FAULT_RELEASED,
- * FAULT_INSUFFICIENT_STOCK: refused for good, the order is as it was. Any other fault: the recovery
- * goes on. */
-enum fault saga_settle(struct task *t, const struct claim *claim) MUST_CHECK;
+/* Goes on with a step that was taken until its goal is reached, or only time helps (claim->waits).
+ * FAULT_CARD_DECLINED, FAULT_RELEASED, FAULT_INSUFFICIENT_STOCK: refused for good, the order does
+ * not come to what was wished. Any other fault: the recovery goes on. */
+enum fault saga_settle(struct task *t, struct claim *claim) MUST_CHECK;
 
 /* Jobs: take up what was left lying, and let orders expire that nobody paid. */
 enum fault saga_recover(struct task *t) MUST_CHECK;

@@ -1,191 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "testing.h"
 
+#include "peers.h"
 #include "saga.h"
-#include "stock.h"
-#include "upstream/testing.h"
 
-/* ---- products, played by a thread ---- */
-
-enum { RESERVATIONS_MAX = 512, BODY_MAX = 4096 };
-
-static const struct refusal {
-	const char *status;
-	const char *body;
-} too_little = {"409 Conflict",
-	"{\"code\":\"insufficient_stock\",\"lines\":[{\"product_id\":"
-	"\"00000000-0000-7000-8000-00000000000a\",\"requested\":2,\"available\":1}]}"},
-  not_for_sale = {"422 Unprocessable Content",
-	  "{\"code\":\"invalid\",\"errors\":[{\"field\":\"lines[1].product_id\"}]}"},
-  away = {"503 Service Unavailable", "{\"code\":\"unavailable\"}"};
-
-static struct {
-	struct raw_server server;
-	struct reservation {
-		char order_id[UUID_TEXT_LEN + 1];
-		const char *state;
-	} reservations[RESERVATIONS_MAX];
-	size_t count;
-	unsigned calls;
-	/* how the next calls go: */
-	unsigned lose; /* that many are done, and their answers lost */
-	const struct refusal *refuse; /* the next one is refused so */
-	const char *sql; /* run before the next answer, on a connection of its own */
-} products;
-
-static struct reservation *reservation_of(const char *order_id)
-{
-	for (size_t i = 0; i < products.count; i++) {
-		if (strncmp(products.reservations[i].order_id, order_id, UUID_TEXT_LEN) == 0)
-			return &products.reservations[i];
-	}
-	CHECK(products.count < RESERVATIONS_MAX);
-	struct reservation *made = &products.reservations[products.count++];
-	snprintf(made->order_id, sizeof made->order_id, "%.*s", UUID_TEXT_LEN, order_id);
-	made->state = "none";
-	return made;
-}
-
-/* What the operation of the path does to the reservation; false: 409 with the code. */
-static bool move(struct reservation *r, const char *operation, const char **code)
-{
-	static const struct {
-		const char *operation, *from, *to, *code; /* `to` NULL: refused with the code */
-	} moves[] = {
-		{"reserve", "none", "held", NULL},
-		{"reserve", "held", "held", NULL},
-		{"reserve", "released", NULL, "released"},
-		{"release", "none", "released", NULL},
-		{"release", "held", "released", NULL},
-		{"release", "released", "released", NULL},
-		{"commit", "held", "committed", NULL},
-		{"commit", "committed", "committed", NULL},
-		{"commit", "released", NULL, "released"},
-		{"return", "committed", "returned", NULL},
-		{"return", "returned", "returned", NULL},
-	};
-
-	for (size_t i = 0; i < sizeof moves / sizeof moves[0]; i++) {
-		if (strcmp(moves[i].operation, operation) == 0 &&
-			strcmp(moves[i].from, r->state) == 0) {
-			*code = moves[i].code;
-			if (moves[i].to != NULL)
-				r->state = moves[i].to;
-			return moves[i].to != NULL;
-		}
-	}
-	*code = "conflict";
-	return false;
-}
-
-static void add_lines(const char *request, struct buf *body)
-{
-	static const char mark[] = "\"product_id\":\"";
-	const char *at = request;
-
-	for (int i = 0; (at = strstr(at, mark)) != NULL; i++) {
-		at += sizeof mark - 1;
-		const char *quantity = strstr(at, "\"quantity\":");
-		CHECK(quantity != NULL);
-		buf_format(body,
-			"%s{\"product_id\":\"%.36s\",\"quantity\":%d,\"name\":\"Tray\","
-			"\"price\":10.50,\"price_minor\":1050,\"currency\":\"USD\","
-			"\"seller_id\":\"00000000-0000-7000-8000-000000000001\"}",
-			i > 0 ? "," : "", at, (int)strtol(quantity + 11, NULL, 10));
-	}
-}
-
-static void run_sql(const char *sql)
-{
-	PGconn *connection = PQconnectdb(world.url);
-	PGresult *result = PQexec(connection, sql);
-
-	CHECK(PQresultStatus(result) == PGRES_COMMAND_OK);
-	PQclear(result);
-	PQfinish(connection);
-}
-
-static void write_reply(struct raw_connection *c, const char *status, struct str body)
-{
-	char head[256];
-	const int len = snprintf(head, sizeof head,
-		"HTTP/1.1 %s\r\ncontent-type: application/json\r\ncontent-length: %zu\r\n\r\n",
-		status, body.len);
-
-	raw_write(c, str_of(head, (size_t)len));
-	raw_write(c, body);
-}
-
-static void answer(struct raw_connection *c, const char *request)
-{
-	static const char root[] = "/internal/reservations/";
-	const char *order_id = strstr(request, root) + sizeof root - 1;
-	const char *operation = "reserve";
-	const char *code = NULL;
-	struct arena *arena = arena_new();
-	struct buf body = buf_new(arena);
-	char name[16];
-
-	if (order_id[UUID_TEXT_LEN] == '/') {
-		sscanf(order_id + UUID_TEXT_LEN + 1, "%15[a-z]", name);
-		operation = name;
-	}
-	const bool moved = move(reservation_of(order_id), operation, &code);
-	buf_add(&body, STR("{\"revision\":1,\"state\":\"\",\"lines\":["));
-	add_lines(request, &body);
-	buf_add(&body, STR("]"));
-	if (!moved)
-		buf_format(&body, ",\"code\":\"%s\"", code);
-	buf_char(&body, '}');
-	write_reply(c, moved ? "200 OK" : "409 Conflict", buf_str(&body));
-	arena_unref(arena);
-}
-
-static void serve(struct raw_connection *c)
-{
-	char request[RAW_REQUEST_MAX];
-
-	while (raw_read(c)) {
-		raw_last(c->server, request);
-		products.calls++;
-		if (products.refuse != NULL) {
-			write_reply(c, products.refuse->status, str_from(products.refuse->body));
-			products.refuse = NULL;
-			continue;
-		}
-		if (products.sql != NULL)
-			run_sql(products.sql);
-		products.sql = NULL;
-		if (products.lose > 0) {
-			struct raw_connection nowhere = {.server = c->server, .fd = -1};
-			products.lose--;
-			answer(&nowhere, request);
-			return;
-		}
-		answer(c, request);
-	}
-}
-
-static struct upstream *upstream;
-
-static void start_products(void)
-{
-	raw_server_start(&products.server, serve, NULL);
-	const struct str address = str_from(products.server.address);
-	upstream = upstream_new(world.loop, &(struct upstream_config){.name = "products",
-						    .addresses = &address,
-						    .address_count = 1,
-						    .connections_max = 4,
-						    .queue_max = 16,
-						    .body_bytes_max = 1 << 20});
-	stock_use(upstream);
-}
-
-static void stop_products(void)
-{
-	upstream_free(upstream);
-	raw_server_stop(&products.server);
-}
+static const struct refusal
+	too_little = {"409 Conflict",
+		"{\"code\":\"insufficient_stock\",\"lines\":[{\"product_id\":"
+		"\"00000000-0000-7000-8000-00000000000a\",\"requested\":2,\"available\":1}]}"},
+	not_for_sale = {"422 Unprocessable Content",
+		"{\"code\":\"invalid\",\"errors\":[{\"field\":\"lines[1].product_id\"}]}"};
 
 /* ---- what the tests do ---- */
 
@@ -194,10 +18,18 @@ static struct order_item lines[2];
 static char extra_text[512];
 static char field_text[64];
 
+static struct claim placing;
+static const char *card; /* of the next payments; NULL: tok_ok */
+
+static struct str card_now(void)
+{
+	return str_from(card != NULL ? card : "tok_ok");
+}
+
 static enum fault place(struct task *t, struct job *job)
 {
 	struct reply reply = {.arena = t->scope.arena};
-	const enum fault fault = saga_place(t, &order, STR("user:x"), NULL, &reply);
+	const enum fault fault = saga_place(t, &order, STR("user:x"), NULL, NULL, &placing, &reply);
 
 	(void)job;
 	snprintf(extra_text, sizeof extra_text, "%.*s", STR_ARG(t->scope.extra));
@@ -235,6 +67,52 @@ static enum fault pay(struct task *t, struct job *job)
 	return saga_settle(t, &claim);
 }
 
+static enum fault pay_by_card(struct task *t, struct job *job)
+{
+	const struct new_payment payment = {.method = METHOD_CARD, .token = card_now()};
+	struct order now;
+	struct claim claim;
+
+	(void)job;
+	TRY(store_get(t, &order.id, &now));
+	TRY(store_take_payment(t, &now, STR("user:x"), &payment, NULL, &claim));
+	return saga_settle(t, &claim);
+}
+
+static enum fault place_paying(struct task *t, struct job *job)
+{
+	const struct new_payment payment = {.method = METHOD_CARD, .token = card_now()};
+	struct reply reply = {.arena = t->scope.arena};
+	struct claim claim;
+
+	(void)job;
+	TRY(saga_place(t, &order, STR("user:x"), &payment, NULL, &claim, &reply));
+	return saga_settle(t, &claim);
+}
+
+static enum fault ask_cancel(struct task *t, struct job *job)
+{
+	struct order now;
+
+	(void)job;
+	TRY(store_get(t, &order.id, &now));
+	return store_ask_cancel(t, &now, STR("user:y"), STR("too slow"));
+}
+
+/* A part of job->number, or the rest. */
+static enum fault refund(struct task *t, struct job *job)
+{
+	struct new_refund wanted = {.amount = job->number, .restock = job->number == 0};
+	struct order now;
+	struct claim claim;
+
+	TRY(store_get(t, &order.id, &now));
+	if (wanted.amount == 0)
+		wanted.amount = now.payment.amount - now.payment.refunded;
+	TRY(store_take_refund(t, &now, STR("user:s"), &wanted, NULL, &claim));
+	return saga_settle(t, &claim);
+}
+
 static enum fault recover(struct task *t, struct job *job)
 {
 	(void)job;
@@ -264,11 +142,8 @@ static int fresh(void **state)
 {
 	(void)state;
 	forget_orders();
-	products.count = 0;
-	products.calls = 0;
-	products.lose = 0;
-	products.refuse = NULL;
-	products.sql = NULL;
+	forget_peers();
+	card = NULL;
 	make_order();
 	return 0;
 }
@@ -290,6 +165,22 @@ static const char *reserved(void)
 static const char *orders(void)
 {
 	return observe("SELECT string_agg(concat_ws(' ', status, step), ', ') FROM orders");
+}
+
+static const char *payment_rows(void)
+{
+	return observe("SELECT string_agg(concat_ws(' ', attempt, status, decline_code,"
+		       " nullif(refunded_minor, 0), token), ', ' ORDER BY attempt)"
+		       " FROM order_payments");
+}
+
+/* What the provider says of the nth payment of the order. */
+static const struct payment_played *charged(int attempt)
+{
+	char key[KEY_LEN_MAX], id[UUID_TEXT_LEN + 1];
+
+	snprintf(key, sizeof key, "%s-%d", uuid_format(&order.id, id).at, attempt);
+	return payment_of(key);
 }
 
 static void end_leases(void)
@@ -416,17 +307,15 @@ static void what_was_begun_is_finished_by_recovery(void **state)
 
 static void a_refused_payment_leaves_the_order(void **state)
 {
-	static const char payments[] = "SELECT string_agg(status, ', ') FROM order_payments";
-
 	(void)state;
 	products.refuse = &away;
 	assert_int_equal(run(pay), FAULT_UNAVAILABLE);
 	assert_string_equal(orders(), "pending committing");
-	products.reservations[0].state = "released";
+	reservations[0].state = "released";
 	end_leases();
 	assert_int_equal(run(recover), OK);
 	assert_string_equal(orders(), "pending idle");
-	assert_string_equal(observe(payments), "failed");
+	assert_string_equal(payment_rows(), "1 failed");
 	assert_int_equal(run(pay), FAULT_RELEASED);
 	assert_string_equal(orders(), "pending idle");
 }
@@ -435,7 +324,7 @@ static void a_refused_payment_leaves_the_order(void **state)
 static void what_contradicts_itself_is_not_settled(void **state)
 {
 	(void)state;
-	products.reservations[0].state = "committed";
+	reservations[0].state = "committed";
 	assert_int_equal(run(cancel), FAULT_CONFLICT);
 	assert_string_equal(orders(), "pending cancelling");
 }
@@ -456,42 +345,309 @@ static void unpaid_orders_expire(void **state)
 	assert_string_equal(reserved(), "released");
 }
 
-/* ---- every wait fails once ---- */
+/* ---- payments by card ---- */
 
-/* A hold has a live order, and a live order its goods. */
-static void assert_settled(const char *what, unsigned n)
+static void a_card_pays(void **state)
 {
-	char sql[256];
+	(void)state;
+	assert_int_equal(run(pay_by_card), OK);
+	assert_string_equal(orders(), "paid idle");
+	assert_string_equal(payment_rows(), "1 captured");
+	assert_string_equal(reserved(), "committed");
+	assert_string_equal(charged(1)->status, "captured");
+	assert_int_equal(payments.calls, 2); /* nothing is asked when all is answered */
+}
 
-	turn_until(is_whole()); /* what was sent before its wait broke off has come to its end */
+static void a_declined_card_leaves_the_order(void **state)
+{
+	(void)state;
+	card = "tok_declined";
+	for (int i = 1; i < DECLINES_MAX; i++) {
+		assert_int_equal(run(pay_by_card), FAULT_CARD_DECLINED);
+		assert_string_equal(orders(), "pending idle");
+	}
+	assert_string_equal(reserved(), "held");
+	assert_int_equal(run(pay_by_card), FAULT_CARD_DECLINED);
+	assert_string_equal(orders(), "payment_failed idle");
+	assert_string_equal(reserved(), "released");
+}
+
+static void a_declined_card_ends_the_order_that_it_came_with(void **state)
+{
+	(void)state;
+	card = "tok_declined";
+	assert_int_equal(run(place_paying), FAULT_CARD_DECLINED);
+	assert_string_equal(orders(), "payment_failed idle");
+	assert_string_equal(payment_rows(), "1 declined card_declined");
+	assert_string_equal(reserved(), "released");
+	assert_string_equal(observe("SELECT string_agg(version || ' ' || to_status, ', ' ORDER BY"
+				    " version) FROM order_history"),
+		"1 pending, 3 payment_failed");
+}
+
+static void a_lost_answer_charges_once(void **state)
+{
+	(void)state;
+	payments.lose = 2; /* the authorisation and upstream's repeat */
+	assert_int_equal(run(pay_by_card), OK);
+	assert_int_equal(charged(1)->authorised, 1);
+	payments.lose = 2;
+	make_order();
+	assert_int_equal(run(place_paying), OK);
+	assert_string_equal(charged(1)->status, "captured");
+	assert_int_equal(charged(1)->captured, 1);
+}
+
+static void while_payments_is_away_the_payment_waits(void **state)
+{
+	(void)state;
+	payments.is_down = true;
+	assert_int_equal(fault_info(run(pay_by_card))->status, 503);
+	assert_string_equal(orders(), "pending authorising");
+	assert_string_equal(payment_rows(), "1 processing tok_ok");
+	end_leases();
+	assert_int_not_equal(run(recover), OK);
+	payments.is_down = false;
 	end_leases();
 	assert_int_equal(run(recover), OK);
+	assert_string_equal(orders(), "paid idle");
+	assert_string_equal(payment_rows(), "1 captured");
+}
+
+static void what_is_undecided_is_asked_after(void **state)
+{
+	(void)state;
+	card = "tok_async";
+	assert_int_equal(run(place_paying), OK);
+	assert_string_equal(orders(), "pending authorising");
+	assert_string_equal(observe("SELECT concat_ws(' ', step_waits, attempts,"
+				    " lease_until > now() + interval '1 second') FROM orders"),
+		"t 0 t");
+	end_leases();
+	assert_int_equal(run(recover), OK);
+	assert_string_equal(orders(), "pending authorising");
+	payments_played[0].status = "authorised";
+	end_leases();
+	assert_int_equal(run(recover), OK);
+	assert_string_equal(orders(), "paid idle");
+}
+
+static void an_undecided_payment_ends(void **state)
+{
+	(void)state;
+	card = "tok_async";
+	assert_int_equal(run(pay_by_card), OK);
+	end_leases();
+	observe("UPDATE order_payments SET created_at = now() - interval '1 day'");
+	assert_int_equal(run(recover), OK);
+	assert_string_equal(orders(), "pending idle");
+	assert_string_equal(payment_rows(), "1 voided");
+	assert_string_equal(charged(1)->status, "voided");
+	assert_string_equal(reserved(), "held");
+}
+
+static void what_cannot_be_sold_is_not_paid_for(void **state)
+{
+	(void)state;
+	reservations[0].state = "released";
+	assert_int_equal(run(pay_by_card), FAULT_RELEASED);
+	assert_string_equal(orders(), "pending idle");
+	assert_string_equal(payment_rows(), "1 voided");
+	assert_string_equal(charged(1)->status, "voided");
+}
+
+static void what_was_let_go_is_not_captured(void **state)
+{
+	(void)state;
+	products.sql = "UPDATE orders SET lease_token = lease_token + 1"; /* we die, sort of */
+	assert_int_equal(run(pay_by_card), FAULT_ORDER_BUSY);
+	payments_played[0].status = "voided";
+	observe("UPDATE orders SET step = 'capturing'");
+	observe("UPDATE order_payments SET sold = true");
+	end_leases();
+	assert_int_equal(run(recover), OK);
+	assert_string_equal(orders(), "payment_failed idle");
+	assert_string_equal(reserved(), "returned");
+}
+
+/* The cancellation arrives while the provider, or products, is being asked. */
+static void cancelling_at_each_step_of_a_payment(void **state)
+{
+	static const char asked[] = "UPDATE orders SET cancel_by = 'user:y', cancel_note = 'x'";
+	static const struct {
+		struct peer *peer;
+		unsigned after; /* calls of that peer */
+		const char *payment;
+		const char *goods;
+	} rows[] = {
+		{&payments, 0, "1 voided", "released"},
+		{&products, 0, "1 voided", "returned"},
+		{&payments, 1, "1 captured 3150", "returned"},
+	};
+
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+		placed(state);
+		rows[i].peer->sql = asked;
+		rows[i].peer->sql_after = rows[i].after;
+		assert_int_equal(run(pay_by_card), OK);
+		assert_string_equal(orders(), "cancelled idle");
+		assert_string_equal(payment_rows(), rows[i].payment);
+		assert_string_equal(reserved(), rows[i].goods);
+		assert_string_equal(
+			observe("SELECT actor FROM order_history WHERE to_status = 'cancelled'"),
+			"user:y");
+	}
+}
+
+static void a_payment_that_waits_is_cancelled_at_once(void **state)
+{
+	(void)state;
+	card = "tok_async";
+	assert_int_equal(run(place_paying), OK);
+	assert_int_equal(run(ask_cancel), OK);
+	assert_int_equal(run(recover), OK); /* it is due */
+	assert_string_equal(orders(), "cancelled idle");
+	assert_string_equal(payment_rows(), "1 voided");
+	assert_int_equal(run(ask_cancel), FAULT_ORDER_BUSY);
+}
+
+/* ---- refunds ---- */
+
+static void deliver(void)
+{
+	observe("SET session_replication_role = replica");
+	observe("UPDATE orders SET status = 'delivered' WHERE status = 'paid'");
+	observe("RESET session_replication_role");
+}
+
+static int delivered(void **state)
+{
+	placed(state);
+	assert_int_equal(run(pay_by_card), OK);
+	deliver();
+	return 0;
+}
+
+static enum fault refund_part(int64_t amount)
+{
+	struct job job = {.work = refund, .number = amount};
+
+	job_finish(&job);
+	return job.fault;
+}
+
+static void cancelling_what_was_paid_by_card_gives_the_money_back(void **state)
+{
+	(void)state;
+	assert_int_equal(run(pay_by_card), OK);
+	payments.lose = 2;
+	assert_int_equal(run(cancel), OK);
+	assert_string_equal(orders(), "cancelled idle");
+	assert_string_equal(payment_rows(), "1 captured 3150");
+	assert_int_equal(charged(1)->refund_count, 1);
+	assert_string_equal(reserved(), "returned");
+}
+
+static void refunds_add_up(void **state)
+{
+	(void)state;
+	assert_int_equal(refund_part(1000), OK);
+	assert_string_equal(orders(), "delivered idle");
+	assert_string_equal(payment_rows(), "1 captured 1000");
+	payments.lose = 2;
+	assert_int_equal(refund_part(0), OK);
+	assert_string_equal(orders(), "refunded idle");
+	assert_string_equal(payment_rows(), "1 captured 3150");
+	assert_int_equal(charged(1)->refund_count, 2);
+	assert_string_equal(reserved(), "returned");
+	assert_string_equal(observe("SELECT string_agg(concat_ws(' ', amount_minor, status), ', '"
+				    " ORDER BY created_at) FROM order_refunds"),
+		"1000 done, 2150 done");
+}
+
+static void a_refund_that_broke_off_is_finished(void **state)
+{
+	(void)state;
+	payments.is_down = true;
+	assert_int_not_equal(refund_part(1000), OK);
+	assert_string_equal(orders(), "delivered refunding");
+	assert_int_equal(refund_part(1000), FAULT_ORDER_BUSY);
+	payments.is_down = false;
+	end_leases();
+	assert_int_equal(run(recover), OK);
+	assert_string_equal(orders(), "delivered idle");
+	assert_string_equal(payment_rows(), "1 captured 1000");
+	assert_int_equal(charged(1)->refund_count, 1);
+}
+
+/* ---- every wait fails once ---- */
+
+/* A hold has a live order, a live order its goods, and what was paid for them is what it says. */
+static void assert_settled(const char *what, unsigned n)
+{
+	char sql[512];
+
+	turn_until(is_whole()); /* what was sent before its wait broke off has come to its end */
+	for (int i = 0; i < 2; i++) { /* it stops at the first fault */
+		end_leases();
+		(void)run(recover);
+	}
 	assert_int_equal(observe_number("SELECT count(*) FROM orders WHERE step <> 'idle'"), 0);
-	for (size_t i = 0; i < products.count; i++) {
-		const struct reservation *r = &products.reservations[i];
+	for (size_t i = 0; i < reservation_count; i++) {
+		const struct reservation *r = &reservations[i];
 		snprintf(sql, sizeof sql, "SELECT status FROM orders WHERE id = '%s'", r->order_id);
 		const char *status = observe(sql);
-		const char *right = strcmp(status, "pending") == 0 ? "held"
-		                    : strcmp(status, "paid") == 0  ? "committed"
-		                                                   : "released";
-		if (strcmp(r->state, right) != 0)
+		const char *right =
+			strcmp(status, "pending") == 0 ? "held"
+			: strcmp(status, "paid") == 0 || strcmp(status, "delivered") == 0
+				? "committed"
+			: strcmp(status, "refunded") == 0 ? "returned"
+							  : "released";
+		if (strcmp(r->state, right) != 0 &&
+			(strcmp(r->state, "returned") != 0 || strcmp(status, "cancelled") != 0))
 			fail_msg("%s, wait %u: the order is %s, its reservation %s", what, n,
 				status, r->state);
+	}
+	for (size_t i = 0; i < payment_count; i++) {
+		const struct payment_played *p = &payments_played[i];
+		snprintf(sql, sizeof sql,
+			"SELECT status || ' ' || (SELECT count(*) FROM order_refunds r WHERE "
+			"(r.order_id, r.attempt) = (p.order_id, p.attempt) AND status = 'done') "
+			"FROM order_payments p WHERE order_id || '-' || attempt = '%s'",
+			p->key);
+		const char *said = observe(sql);
+		snprintf(sql, sizeof sql, "%s %u", p->status, p->refund_count);
+		if (strcmp(said, sql) != 0)
+			fail_msg("%s, wait %u: the order says %s, the provider %s", what, n, said,
+				sql);
 	}
 	assert_whole();
 }
 
+enum before { NOTHING, PLACED, PAID, DELIVERED };
+
+static void prepare(enum before before)
+{
+	make_order();
+	if (before >= PLACED)
+		assert_int_equal(run(place), OK);
+	if (before >= PAID)
+		assert_int_equal(run(pay_by_card), OK);
+	if (before == DELIVERED)
+		deliver();
+}
+
 static void at_every_wait(const char *what, enum fault (*work)(struct task *t, struct job *job),
-	bool needs_order, enum fault fault)
+	enum before before, enum fault fault)
 {
 	enum fault last = OK;
 
+	stop_peers(); /* its connections are counted */
+	start_peers();
 	for (unsigned n = 1;; n++) {
 		struct job job = {.work = work, .inject_at = n, .inject_fault = fault};
 
-		make_order();
-		if (needs_order)
-			assert_int_equal(run(place), OK);
+		prepare(before);
 		job_finish(&job);
 		if (job.fault == OK && work == place)
 			assert_string_equal(reserved(), "held");
@@ -513,11 +669,13 @@ static void nothing_is_lost_at_any_wait(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++) {
-		stop_products(); /* its connections are counted */
-		start_products();
-		at_every_wait("place", place, false, faults[i]);
-		at_every_wait("cancel", cancel, true, faults[i]);
-		at_every_wait("pay", pay, true, faults[i]);
+		at_every_wait("place", place, NOTHING, faults[i]);
+		at_every_wait("cancel", cancel, PLACED, faults[i]);
+		at_every_wait("pay", pay, PLACED, faults[i]);
+		at_every_wait("place and pay", place_paying, NOTHING, faults[i]);
+		at_every_wait("pay by card", pay_by_card, PLACED, faults[i]);
+		at_every_wait("cancel what is paid", cancel, PAID, faults[i]);
+		at_every_wait("refund", refund, DELIVERED, faults[i]);
 	}
 }
 
@@ -526,14 +684,14 @@ static int setup(void **state)
 	(void)state;
 	if (orders_world_begin("orders_saga_test") != 0)
 		return -1;
-	start_products();
+	start_peers();
 	return 0;
 }
 
 static int teardown(void **state)
 {
 	(void)state;
-	stop_products();
+	stop_peers();
 	migrated_world_end();
 	return 0;
 }
@@ -553,6 +711,21 @@ int main(void)
 		cmocka_unit_test_setup(a_refused_payment_leaves_the_order, placed),
 		cmocka_unit_test_setup(what_contradicts_itself_is_not_settled, placed),
 		cmocka_unit_test_setup(unpaid_orders_expire, placed),
+		cmocka_unit_test_setup(a_card_pays, placed),
+		cmocka_unit_test_setup(a_declined_card_leaves_the_order, placed),
+		cmocka_unit_test_setup(a_declined_card_ends_the_order_that_it_came_with, fresh),
+		cmocka_unit_test_setup(a_lost_answer_charges_once, placed),
+		cmocka_unit_test_setup(while_payments_is_away_the_payment_waits, placed),
+		cmocka_unit_test_setup(what_is_undecided_is_asked_after, fresh),
+		cmocka_unit_test_setup(an_undecided_payment_ends, placed),
+		cmocka_unit_test_setup(what_cannot_be_sold_is_not_paid_for, placed),
+		cmocka_unit_test_setup(what_was_let_go_is_not_captured, placed),
+		cmocka_unit_test_setup(cancelling_at_each_step_of_a_payment, fresh),
+		cmocka_unit_test_setup(a_payment_that_waits_is_cancelled_at_once, fresh),
+		cmocka_unit_test_setup(
+			cancelling_what_was_paid_by_card_gives_the_money_back, placed),
+		cmocka_unit_test_setup(refunds_add_up, delivered),
+		cmocka_unit_test_setup(a_refund_that_broke_off_is_finished, delivered),
 		cmocka_unit_test_setup(nothing_is_lost_at_any_wait, fresh),
 	};
 

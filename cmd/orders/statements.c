@@ -34,7 +34,7 @@ const struct pg_statement orders_begin = {"orders_begin", PG_WRITE,
 	"WITH wanted AS (\n"
 	"	SELECT *\n"
 	"	FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], "
-        "$6::text[],\n"
+	"$6::text[],\n"
 	"		$7::uuid[], $8::text[], $9::text[], $10::bytea[])\n"
 	"		AS w (id, user_id, currency, shipping_address, metadata, actor,\n"
 	"			caller, operation, key, fingerprint)),\n"
@@ -44,57 +44,66 @@ const struct pg_statement orders_begin = {"orders_begin", PG_WRITE,
 		"	WHERE key IS NOT NULL\n"
 		"	ORDER BY caller, operation, key") "	RETURNING order_id)\n"
 							  "INSERT INTO orders (id, user_id, "
-                                                          "currency, shipping_address, metadata, "
-                                                          "step_goal,\n"
+							  "currency, shipping_address, metadata, "
+							  "step_goal,\n"
 							  "	step_actor, expires_at, "
-                                                          "lease_until)\n"
+							  "lease_until)\n"
 							  "SELECT id, user_id, currency, "
-                                                          "shipping_address::json, metadata::json, "
-                                                          "'pending', actor,\n"
+							  "shipping_address::json, metadata::json, "
+							  "'pending', actor,\n"
 							  "	now() + $11::bigint * interval '1 "
-                                                          "microsecond',\n"
+							  "microsecond',\n"
 							  "	now() + $12::bigint * interval '1 "
-                                                          "microsecond'\n"
+							  "microsecond'\n"
 							  "FROM wanted\n"
 							  "WHERE key IS NULL OR id IN (SELECT "
-                                                          "order_id FROM claimed)\n"
+							  "order_id FROM claimed)\n"
 							  "RETURNING id, lease_token, created_at, "
-                                                          "expires_at"};
+							  "expires_at"};
 
 /* Several orders, as they were meant to be (what happens to them later has a later time), and what
- * their keys keep ($8 is 0 for those without); $1 to $12 have an element for each order, $13 to $19
- * one for each item. */
+ * their keys keep ($8 is 0 for those without); $1 to $13 have an element for each order, $14 to $20
+ * one for each item. One with a card ($13) goes on towards its payment. */
 const struct pg_statement orders_place = {"orders_place", PG_WRITE,
 	"WITH placed AS (\n"
 	"	UPDATE orders o\n"
 	"	SET status = 'pending', version = 1, subtotal_minor = w.subtotal,\n"
 	"		shipping_minor = w.shipping, tax_minor = w.tax, total_minor = w.total,\n"
-	"		updated_at = created_at, step = 'idle', step_goal = NULL,\n"
-	"		step_actor = NULL, lease_until = NULL, attempts = 0,\n"
-	"		needs_attention = false\n"
+	"		updated_at = created_at, attempts = 0, needs_attention = false,\n"
+	"		step = CASE WHEN card IS NULL THEN 'idle' ELSE 'authorising' END,\n"
+	"		step_goal = CASE WHEN card IS NOT NULL THEN 'paid' END,\n"
+	"		step_actor = CASE WHEN card IS NOT NULL THEN step_actor END,\n"
+	"		lease_until = CASE WHEN card IS NOT NULL\n"
+	"			THEN now() + $21::bigint * interval '1 microsecond' END\n"
 	"	FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[],\n"
 	"		$6::bigint[], $7::text[], $8::integer[], $9::text[], $10::text[],\n"
-	"		$11::text[], $12::text[])\n"
+	"		$11::text[], $12::text[], $13::text[])\n"
 	"		AS w (id, token, subtotal, shipping, tax, total, actor, answer_status,\n"
-	"			content_type, etag, location, body)\n"
+	"			content_type, etag, location, body, card)\n"
 	"	WHERE o.id = w.id AND o.lease_token = w.token AND o.status = 'reserving'\n"
 	"	RETURNING o.version, w.*),\n"
 	"items AS (\n"
 	"	INSERT INTO order_items\n"
 	"		(id, order_id, product_id, seller_id, name, unit_price_minor, quantity)\n"
 	"	SELECT i.id, order_id, product_id, seller_id, name, unit_price_minor, quantity\n"
-	"	FROM unnest($13::uuid[], $14::uuid[], $15::uuid[], $16::uuid[], $17::text[],\n"
-	"		$18::bigint[], $19::integer[])\n"
+	"	FROM unnest($14::uuid[], $15::uuid[], $16::uuid[], $17::uuid[], $18::text[],\n"
+	"		$19::bigint[], $20::integer[])\n"
 	"		AS i (order_id, id, product_id, seller_id, name, unit_price_minor,\n"
 	"			quantity)\n"
 	"	WHERE order_id IN (SELECT id FROM placed)),\n"
 	"event AS (\n"
 	"	INSERT INTO order_history (order_id, version, to_status, actor)\n"
 	"	SELECT id, version, 'pending', actor FROM placed),\n"
+	"payment AS (\n"
+	"	INSERT INTO order_payments\n"
+	"		(order_id, attempt, method, status, amount_minor, token, is_last)\n"
+	"	SELECT id, 1, 'card', 'processing', total, card, true\n"
+	"	FROM placed\n"
+	"	WHERE card IS NOT NULL),\n"
 	"answer AS (\n" KEY_ANSWER("placed.answer_status", "placed.content_type", "placed.etag",
 		"placed.location", "placed.body") "	FROM placed\n"
 						  "	WHERE order_id = placed.id AND k.status IS "
-                                                  "NULL AND answer_status > 0)\n"
+						  "NULL AND answer_status > 0)\n"
 						  "SELECT id, token FROM placed"};
 
 #define ABANDON "DELETE FROM orders WHERE id = $1 AND lease_token = $2 AND status = 'reserving'"
@@ -156,58 +165,208 @@ const struct pg_statement orders_take = {"orders_take", PG_WRITE,
 const struct pg_statement orders_take_payment = {"orders_take_payment", PG_WRITE,
 	"WITH taken AS (\n"
 	"	UPDATE orders\n"
-	"	SET step = 'committing', step_goal = 'paid', step_actor = $4,\n"
+	"	SET step = $4, step_goal = 'paid', step_actor = $5,\n"
 	"		lease_token = lease_token + 1,\n"
-	"		lease_until = now() + $5::bigint * interval '1 microsecond', attempts = "
+	"		lease_until = now() + $6::bigint * interval '1 microsecond', attempts = "
 	"0,\n"
 	"		version = version + 1, updated_at = now()\n"
 	"	WHERE id = $1 AND version = $2 AND status = $3 AND step = 'idle'\n"
 	"	RETURNING id, lease_token, total_minor),\n"
 	"payment AS (\n"
 	"	INSERT INTO order_payments\n"
-	"		(order_id, attempt, method, status, amount_minor, reference)\n"
-	"	SELECT id, (SELECT count(*) + 1 FROM order_payments WHERE order_id = $1), $6,\n"
-	"		'processing', total_minor, $7\n"
-	"	FROM taken)\n"
+	"		(order_id, attempt, method, status, amount_minor, reference, token, "
+	"is_last)\n"
+	"	SELECT id, b.count + 1, $7, 'processing', total_minor, $8, $9,\n"
+	"		b.declined + 1 >= $10::integer\n"
+	"	FROM taken, (\n"
+	"		SELECT count(*), count(*) FILTER (WHERE status = 'declined') AS declined\n"
+	"		FROM order_payments\n"
+	"		WHERE order_id = $1) b\n"
+	"	RETURNING attempt, amount_minor, is_last)\n"
+	"SELECT lease_token, attempt, amount_minor, is_last FROM taken, payment"};
+
+const struct pg_statement orders_take_refund = {"orders_take_refund", PG_WRITE,
+	"WITH taken AS (\n"
+	"	UPDATE orders\n"
+	"	SET step = 'refunding', step_goal = $4, step_actor = $5, step_note = $6,\n"
+	"		lease_token = lease_token + 1,\n"
+	"		lease_until = now() + $7::bigint * interval '1 microsecond', attempts = 0\n"
+	"	WHERE id = $1 AND version = $2 AND status = $3 AND step = 'idle'\n"
+	"	RETURNING id, lease_token),\n"
+	"refund AS (\n"
+	"	INSERT INTO order_refunds\n"
+	"		(id, order_id, attempt, amount_minor, restock, actor, note)\n"
+	"	SELECT $8, t.id, p.attempt, $9, $10, $5, $6\n"
+	"	FROM taken t\n"
+	"	JOIN order_payments p ON p.order_id = t.id AND p.status = 'captured')\n"
 	"SELECT lease_token FROM taken"};
+
+/* What is left of the payment shall be given back, unless that is recorded already. */
+const struct pg_statement orders_owe = {"orders_owe", PG_WRITE,
+	"WITH claimed AS (\n"
+	"	SELECT id, step_actor, step_note FROM orders\n"
+	"	WHERE id = $1 AND lease_token = $2 AND step = 'cancelling'\n"
+	"	FOR NO KEY UPDATE)\n"
+	"INSERT INTO order_refunds (id, order_id, attempt, amount_minor, actor, note)\n"
+	"SELECT $3, c.id, p.attempt, p.amount_minor - p.refunded_minor, c.step_actor, c.step_note\n"
+	"FROM claimed c\n"
+	"JOIN order_payments p ON p.order_id = c.id AND p.status = 'captured'\n"
+	"WHERE p.amount_minor > p.refunded_minor\n"
+	"ON CONFLICT DO NOTHING"};
+
+/* A cancellation that was asked for in the meantime goes first. */
+#define UNLESS_CANCELLED(value, cancelled) \
+	"CASE WHEN cancel_by IS NULL THEN " value " ELSE " cancelled " END"
+
+const struct pg_statement orders_advance = {"orders_advance", PG_WRITE,
+	"WITH moved AS (\n"
+	"	UPDATE orders\n"
+	"	SET step = " UNLESS_CANCELLED("$4",
+		"'cancelling'") ",\n"
+				"		step_goal = " UNLESS_CANCELLED("$5",
+					"'cancelled'") ",\n"
+						       "		step_actor "
+						       "= " UNLESS_CANCELLED("step_actor",
+							       "cancel_by") ",\n"
+									    "		step_note "
+									    "= " UNLESS_CANCELLED(
+										    "step_note",
+										    "cancel_note") ",\n"
+												   "		cancel_by = NULL, cancel_note = NULL,\n"
+												   "		lease_until = now() + $6::bigint * interval '1 microsecond',\n"
+												   "		version = version + CASE $7 WHEN 'processing' THEN 0 ELSE 1 END,\n"
+												   "		updated_at = CASE $7 WHEN 'processing' THEN updated_at ELSE now() END\n"
+												   "	WHERE id = $1 AND lease_token = $2 AND step = $3\n"
+												   "	RETURNING id, step, step_goal, step_actor, step_note),\n"
+												   "payment AS (\n"
+												   "	UPDATE order_payments\n"
+												   "	SET status = $7, decline_code = $8, decline_message = $9, sold = $10, token = NULL,\n"
+												   "		updated_at = now()\n"
+												   "	FROM moved\n"
+												   "	WHERE order_id = moved.id AND status = 'processing')\n"
+												   "SELECT step, step_goal, step_actor, step_note FROM moved"};
 
 const struct pg_statement orders_finish = {"orders_finish", PG_WRITE,
 	"WITH changed AS (\n"
 	"	UPDATE orders\n"
-	"	SET status = $4, version = version + 1, updated_at = now(), step = 'idle',\n"
-	"		step_goal = NULL, step_actor = NULL, step_note = NULL, lease_until = "
-	"NULL,\n"
-	"		attempts = 0, needs_attention = false\n"
-	"	WHERE id = $1 AND lease_token = $2 AND status = $3 AND step <> 'idle'\n"
-	"	RETURNING id, version),\n"
-	"payment AS (\n"
-	"	UPDATE order_payments\n"
-	"	SET status = 'captured', updated_at = now()\n"
-	"	FROM changed\n"
-	"	WHERE $4 = 'paid' AND order_id = changed.id AND order_payments.status = "
-	"'processing')\n"
-	"INSERT INTO order_history (order_id, version, from_status, to_status, actor, note)\n"
-	"SELECT id, version, $3, $4, $5, $6 FROM changed"};
+	"	SET status = $4, version = version + 1, updated_at = now(),\n"
+	"		step = " UNLESS_CANCELLED("'idle'",
+		"'cancelling'") ",\n"
+				"		step_goal = " UNLESS_CANCELLED("NULL",
+					"'cancelled'") ",\n"
+						       "		step_actor = cancel_by, "
+						       "step_note = cancel_note,\n"
+						       "		lease_until "
+						       "= " UNLESS_CANCELLED("NULL",
+							       "now() + $10::bigint * interval '1 "
+							       "microsecond'") ",\n"
+									       "		"
+									       "cancel_by = NULL, "
+									       "cancel_note = "
+									       "NULL, step_waits = "
+									       "false,\n"
+									       "		"
+									       "attempts = 0, "
+									       "needs_attention = "
+									       "false\n"
+									       "	WHERE id = "
+									       "$1 AND lease_token "
+									       "= $2 AND status = "
+									       "$3 AND step <> "
+									       "'idle'\n"
+									       "	RETURNING "
+									       "id, version, step, "
+									       "step_goal, "
+									       "step_actor, "
+									       "step_note),\n"
+									       "payment AS (\n"
+									       "	UPDATE "
+									       "order_payments\n"
+									       "	SET status "
+									       "= $7, decline_code "
+									       "= $8, "
+									       "decline_message = "
+									       "$9, token = NULL,\n"
+									       "		"
+									       "updated_at = "
+									       "now()\n"
+									       "	FROM "
+									       "changed\n"
+									       "	WHERE "
+									       "order_id = "
+									       "changed.id AND "
+									       "status = "
+									       "'processing'),\n"
+									       "refund AS (\n"
+									       "	UPDATE "
+									       "order_refunds r\n"
+									       "	SET status "
+									       "= 'done', "
+									       "updated_at = "
+									       "now()\n"
+									       "	FROM "
+									       "changed\n"
+									       "	WHERE "
+									       "r.order_id = "
+									       "changed.id AND "
+									       "r.status = "
+									       "'processing'\n"
+									       "	RETURNING "
+									       "r.order_id, "
+									       "r.attempt, "
+									       "r.amount_minor),\n"
+									       "refunded AS (\n"
+									       "	UPDATE "
+									       "order_payments p\n"
+									       "	SET "
+									       "refunded_minor = "
+									       "p.refunded_minor + "
+									       "refund.amount_"
+									       "minor, updated_at "
+									       "= now()\n"
+									       "	FROM "
+									       "refund\n"
+									       "	WHERE "
+									       "p.order_id = "
+									       "refund.order_id "
+									       "AND p.attempt = "
+									       "refund.attempt),\n"
+									       "history AS (\n"
+									       "	INSERT "
+									       "INTO "
+									       "order_history\n"
+									       "		"
+									       "(order_id, "
+									       "version, "
+									       "from_status, "
+									       "to_status, actor, "
+									       "note)\n"
+									       "	SELECT id, "
+									       "version, $3, $4, "
+									       "$5, $6 FROM "
+									       "changed WHERE $3 "
+									       "<> $4)\n"
+									       "SELECT step, "
+									       "step_goal, "
+									       "step_actor, "
+									       "step_note FROM "
+									       "changed"};
 
-const struct pg_statement orders_drop = {"orders_drop", PG_WRITE,
-	"WITH dropped AS (\n"
-	"	UPDATE orders\n"
-	"	SET version = version + 1, updated_at = now(), step = 'idle', step_goal = NULL,\n"
-	"		step_actor = NULL, step_note = NULL, lease_until = NULL, attempts = 0,\n"
-	"		needs_attention = false\n"
-	"	WHERE id = $1 AND lease_token = $2 AND status = $3 AND step <> 'idle'\n"
-	"	RETURNING id),\n"
-	"payment AS (\n"
-	"	UPDATE order_payments\n"
-	"	SET status = 'failed', updated_at = now()\n"
-	"	FROM dropped\n"
-	"	WHERE order_id = dropped.id AND status = 'processing')\n"
-	"SELECT id FROM dropped"};
-
+/* Nobody works at it until then; what failed counts, what only takes its time does not. */
 const struct pg_statement orders_postpone = {"orders_postpone", PG_WRITE,
 	"UPDATE orders\n"
-	"SET lease_until = now() + $3::bigint * interval '1 microsecond'\n"
+	"SET lease_until = now() + CASE WHEN cancel_by IS NULL THEN $3::bigint ELSE 0 END\n"
+	"		* interval '1 microsecond',\n"
+	"	step_waits = true,\n"
+	"	attempts = CASE WHEN $4 THEN 0 ELSE attempts END\n"
 	"WHERE id = $1 AND lease_token = $2 AND step <> 'idle'"};
+
+/* Whoever works at the payment finds it at their next write; if nobody does, it is due. */
+const struct pg_statement orders_ask_cancel = {"orders_ask_cancel", PG_WRITE,
+	"UPDATE orders\n"
+	"SET cancel_by = $3, cancel_note = $4,\n"
+	"	lease_until = CASE WHEN step_waits THEN now() ELSE lease_until END\n"
+	"WHERE id = $1 AND version = $2 AND step IN ('authorising', 'committing', 'capturing')"};
 
 /* ---- an account that goes ---- */
 
@@ -231,30 +390,55 @@ const struct pg_statement orders_forget_person = {"orders_forget_person", PG_WRI
 	"		SELECT k.operation FROM idempotency_keys k\n"                              \
 	"		WHERE k.order_id = o.id AND k.status IS NULL LIMIT 1)"
 
+/* The flag is seen by readers, so the version moves with it; nobody reads an intent. */
+#define TAKE_OVER(lease, attention)                                                    \
+	"UPDATE orders o\n"                                                            \
+	"SET lease_token = lease_token + 1, step_waits = false,\n"                     \
+	"	lease_until = now() + " lease "::bigint * interval '1 microsecond',\n" \
+	"	attempts = attempts + 1, needs_attention = attempts + 1 >= " attention \
+	"::integer,\n"                                                                 \
+	"	version = version + CASE WHEN o.status <> 'reserving'\n"                     \
+	"		AND (attempts + 1 >= " attention                               \
+	") <> needs_attention THEN 1 ELSE 0 END\n"
+
 const struct pg_statement orders_take_stalled = {"orders_take_stalled", PG_WRITE,
 	"WITH due AS (\n"
 	"	SELECT id FROM orders\n"
 	"	WHERE step <> 'idle' AND lease_until <= now()\n"
 	"	ORDER BY lease_until\n"
 	"	LIMIT 1\n"
-	"	FOR NO KEY UPDATE SKIP LOCKED)\n"
-	"UPDATE orders o\n"
-	"SET lease_token = lease_token + 1,\n"
-	"	lease_until = now() + $1::bigint * interval '1 microsecond',\n"
-	"	attempts = attempts + 1, needs_attention = attempts + 1 >= $2::integer\n"
-	"FROM due\n"
-	"WHERE o.id = due.id\n" TAKEN};
+	"	FOR NO KEY UPDATE SKIP LOCKED)\n" TAKE_OVER(
+		"$1", "$2") "FROM due\n"
+			    "WHERE o.id = due.id\n" TAKEN};
+
+/* The same for one order. */
+const struct pg_statement orders_take_up = {"orders_take_up", PG_WRITE,
+	TAKE_OVER("$2",
+		"$3") "WHERE o.id = $1 AND o.step <> 'idle' AND o.lease_until <= now()\n" TAKEN};
 
 /* The same for the one that the key's first request has left lying. */
 const struct pg_statement orders_take_keyed = {"orders_take_keyed", PG_WRITE,
-	"UPDATE orders o\n"
-	"SET lease_token = lease_token + 1,\n"
-	"	lease_until = now() + $4::bigint * interval '1 microsecond',\n"
-	"	attempts = attempts + 1, needs_attention = attempts + 1 >= $5::integer\n"
-	"FROM idempotency_keys mine\n"
-	"WHERE mine.caller = $1 AND mine.operation = $2 AND mine.key = $3\n"
-	"	AND mine.status IS NULL AND o.id = mine.order_id\n"
-	"	AND o.step <> 'idle' AND o.lease_until <= now()\n" TAKEN};
+	TAKE_OVER("$4", "$5") "FROM idempotency_keys mine\n"
+			      "WHERE mine.caller = $1 AND mine.operation = $2 AND mine.key = $3\n"
+			      "	AND mine.status IS NULL AND o.id = mine.order_id\n"
+			      "	AND o.step <> 'idle' AND o.lease_until <= now()\n" TAKEN};
+
+/* What the step works with; why the last payment was declined, if it was. */
+const struct pg_statement orders_work = {"orders_work", PG_READ,
+	"SELECT o.currency, p.attempt, p.method, p.amount_minor, p.token, p.is_last, p.sold,\n"
+	"	p.created_at <= now() - $2::bigint * interval '1 microsecond',\n"
+	"	r.id, r.attempt, f.method, r.amount_minor, r.restock, o.cancel_by IS NOT NULL,\n"
+	"	d.decline_code, d.decline_message\n"
+	"FROM orders o\n"
+	"LEFT JOIN order_payments p ON p.order_id = o.id AND p.status = 'processing'\n"
+	"LEFT JOIN order_refunds r ON r.order_id = o.id AND r.status = 'processing'\n"
+	"LEFT JOIN order_payments f ON f.order_id = r.order_id AND f.attempt = r.attempt\n"
+	"LEFT JOIN LATERAL (\n"
+	"	SELECT decline_code, decline_message FROM order_payments\n"
+	"	WHERE order_id = o.id\n"
+	"	ORDER BY attempt DESC\n"
+	"	LIMIT 1) d ON true\n"
+	"WHERE o.id = $1"};
 
 const struct pg_statement orders_take_expired = {"orders_take_expired", PG_WRITE,
 	"WITH due AS (\n"
@@ -277,24 +461,26 @@ const struct pg_statement orders_attention = {
 /* ---- reads ---- */
 
 /* Rows of one order per item (one row without items); what is large comes with the first one. */
-#define ORDER_ROWS(page)                                                               \
-	"WITH page AS (\n" page ")\n"                                                  \
-	"SELECT o.id, o.user_id, o.status, o.version, o.currency, o.subtotal_minor,\n" \
-	"	o.shipping_minor, o.tax_minor, o.total_minor, o.tracking_number,\n"          \
-	"	o.needs_attention, o.created_at, o.updated_at, o.expires_at, o.step,\n"      \
-	"	CASE WHEN row_number() OVER items = 1 THEN o.shipping_address END,\n"        \
-	"	CASE WHEN row_number() OVER items = 1 THEN o.metadata END,\n"                \
-	"	p.method, p.status, p.reference, p.amount_minor, p.updated_at,\n"            \
-	"	i.id, i.product_id, i.seller_id, i.name, i.quantity, i.unit_price_minor\n"   \
-	"FROM page o\n"                                                                \
-	"LEFT JOIN order_items i ON i.order_id = o.id\n"                               \
-	"LEFT JOIN LATERAL (\n"                                                        \
-	"	SELECT method, status, reference, amount_minor, updated_at\n"                \
-	"	FROM order_payments\n"                                                       \
-	"	WHERE order_id = o.id\n"                                                     \
-	"	ORDER BY attempt DESC\n"                                                     \
-	"	LIMIT 1) p ON true\n"                                                        \
-	"WINDOW items AS (PARTITION BY o.id ORDER BY i.id)\n"                          \
+#define ORDER_ROWS(page)                                                                   \
+	"WITH page AS (\n" page ")\n"                                                      \
+	"SELECT o.id, o.user_id, o.status, o.version, o.currency, o.subtotal_minor,\n"     \
+	"	o.shipping_minor, o.tax_minor, o.total_minor, o.tracking_number,\n"              \
+	"	o.needs_attention, o.created_at, o.updated_at, o.expires_at, o.step,\n"          \
+	"	CASE WHEN row_number() OVER items = 1 THEN o.shipping_address END,\n"            \
+	"	CASE WHEN row_number() OVER items = 1 THEN o.metadata END,\n"                    \
+	"	p.attempt, p.method, p.status, p.reference, p.amount_minor, p.refunded_minor,\n" \
+	"	p.decline_code, p.decline_message, p.updated_at,\n"                              \
+	"	i.id, i.product_id, i.seller_id, i.name, i.quantity, i.unit_price_minor\n"       \
+	"FROM page o\n"                                                                    \
+	"LEFT JOIN order_items i ON i.order_id = o.id\n"                                   \
+	"LEFT JOIN LATERAL (\n"                                                            \
+	"	SELECT attempt, method, status, reference, amount_minor, refunded_minor,\n"      \
+	"		decline_code, decline_message, updated_at\n"                                    \
+	"	FROM order_payments\n"                                                           \
+	"	WHERE order_id = o.id\n"                                                         \
+	"	ORDER BY attempt DESC\n"                                                         \
+	"	LIMIT 1) p ON true\n"                                                            \
+	"WINDOW items AS (PARTITION BY o.id ORDER BY i.id)\n"                              \
 	"ORDER BY o.created_at DESC, o.id DESC, i.id"
 
 const struct pg_statement orders_get = {"orders_get", PG_READ,
@@ -333,6 +519,12 @@ const struct pg_statement orders_history = {"orders_history", PG_READ,
 	"WHERE order_id = $1\n"
 	"ORDER BY version"};
 
+const struct pg_statement orders_refunds = {"orders_refunds", PG_READ,
+	"SELECT id, amount_minor, restock, status, actor, note, created_at, updated_at\n"
+	"FROM order_refunds\n"
+	"WHERE order_id = $1\n"
+	"ORDER BY created_at, id"};
+
 static const struct pg_statement *const statements[] = {
 	&orders_begin,
 	&orders_place,
@@ -349,12 +541,17 @@ static const struct pg_statement *const statements[] = {
 	&orders_change,
 	&orders_take,
 	&orders_take_payment,
+	&orders_take_refund,
+	&orders_owe,
+	&orders_advance,
 	&orders_finish,
-	&orders_drop,
 	&orders_postpone,
+	&orders_ask_cancel,
 	&orders_count_open,
 	&orders_forget_person,
 	&orders_take_stalled,
+	&orders_take_up,
+	&orders_work,
 	&orders_take_keyed,
 	&orders_take_expired,
 	&orders_attention,
@@ -364,6 +561,7 @@ static const struct pg_statement *const statements[] = {
 	&orders_list_status,
 	&orders_list_user_status,
 	&orders_history,
+	&orders_refunds,
 };
 
 static const struct pg_constraint constraints[] = {

@@ -8,16 +8,23 @@
 
 #include <inttypes.h>
 
-static keys_fn cancel, pay;
+static keys_fn cancel, pay, refund;
 static enum fault change_order(struct task *t, const struct request *request,
 	const struct change *change, struct keyed *key, struct reply *reply);
+static enum fault begin_change(struct task *t, const struct order *order,
+	const struct change *change, struct keyed *key, struct claim *claim);
+static enum fault cancel_payment(struct task *t, const struct order *order,
+	const struct change *change, struct reply *reply);
+static enum fault check_payment(
+	struct scope *s, const struct request *request, const struct new_payment *payment);
+static enum fault check_refund(
+	struct scope *s, const struct order *order, struct new_refund *refund);
 static enum fault check_version(
 	struct scope *s, const struct request *request, const struct order *order);
 static enum fault check_mover(
 	struct scope *s, const struct request *request, const struct order *order, enum status to);
 static enum fault find_transition(struct scope *s, const struct order *order, enum status to,
 	const struct transition **found);
-static enum fault reply_reread(struct task *t, const struct order *order, struct reply *reply);
 
 /* PUT, PATCH /orders/{id}/status by staff. */
 enum fault order_change_status(struct task *t, const struct request *request, struct reply *reply)
@@ -64,7 +71,9 @@ static enum fault cancel(
 	return change_order(t, request, &change, key, reply);
 }
 
-/* POST /orders/{id}/pay by staff: a payment that came in by other ways. */
+/* POST /orders/{id}/pay: by card, or by staff a payment that came in by other ways. 200 with the
+ * order; 202 while the payment is undecided; 402 when it is declined, and the order is as it was.
+ */
 enum fault order_pay(struct task *t, const struct request *request, struct reply *reply)
 {
 	return keys_run(t, request, reply, pay);
@@ -80,42 +89,149 @@ static enum fault pay(
 	struct claim claim;
 
 	TRY(request_json(s, request, &new_payment_table, &payment));
+	TRY(check_payment(s, request, &payment));
 	TRY(order_of_path(t, request, &order));
 	TRY(check_version(s, request, &order));
 	TRY(find_transition(s, &order, STATUS_PAID, &transition));
 
 	TRY(store_take_payment(t, &order, request->caller.actor, &payment, key, &claim));
 	CRASH_POINT("orders.after_take_payment");
-	TRY(saga_settle(t, &claim));
-	return key != NULL ? OK : reply_reread(t, &order, reply);
+	return reply_settled(t, &claim, STR_NONE, key, reply);
+}
+
+/* POST /orders/{id}/refunds by staff: all that is left of the payment, or a part of it. */
+enum fault order_refund(struct task *t, const struct request *request, struct reply *reply)
+{
+	return keys_run(t, request, reply, refund);
+}
+
+static enum fault refund(
+	struct task *t, const struct request *request, struct keyed *key, struct reply *reply)
+{
+	struct scope *s = &t->scope;
+	struct new_refund wanted = {0};
+	struct order order;
+	struct claim claim;
+
+	if (request->body.len > 0)
+		TRY(request_json(s, request, &new_refund_table, &wanted));
+	TRY(order_of_path(t, request, &order));
+	TRY(check_version(s, request, &order));
+	TRY(check_refund(s, &order, &wanted));
+
+	TRY(store_take_refund(t, &order, request->caller.actor, &wanted, key, &claim));
+	CRASH_POINT("orders.after_take_refund");
+	return reply_settled(t, &claim, STR_NONE, key, reply);
+}
+
+enum fault order_refunds_list(struct task *t, const struct request *request, struct reply *reply)
+{
+	struct order order;
+	struct items refunds;
+
+	TRY(order_of_path(t, request, &order));
+	TRY(store_refunds(t, &order.id, &refunds));
+	return reply_list(reply, request, &refund_table, refunds.at, refunds.count, STR_NONE);
 }
 
 enum fault change_status(
 	struct task *t, const struct order *order, const struct change *change, struct keyed *key)
 {
-	const struct transition *transition;
 	struct claim claim;
 
+	TRY(begin_change(t, order, change, key, &claim));
+	return saga_settle(t, &claim);
+}
+
+/* The change itself, or its first step. */
+static enum fault begin_change(struct task *t, const struct order *order,
+	const struct change *change, struct keyed *key, struct claim *claim)
+{
+	const struct transition *transition;
+
+	*claim = (struct claim){.order_id = order->id, .step = STEP_IDLE};
 	TRY(find_transition(&t->scope, order, change->to, &transition));
 	if (transition->step == STEP_IDLE)
 		return store_change(
 			t, order, change->to, change->actor, change->note, change->tracking_number);
 
-	TRY(store_take(t, order, transition, change->actor, change->note, key, &claim));
+	TRY(store_take(t, order, transition, change->actor, change->note, key, claim));
 	CRASH_POINT("orders.after_take");
-	return saga_settle(t, &claim);
+	return OK;
 }
 
 static enum fault change_order(struct task *t, const struct request *request,
 	const struct change *change, struct keyed *key, struct reply *reply)
 {
 	struct order order;
+	struct claim claim;
 
 	TRY(order_of_path(t, request, &order));
 	TRY(check_version(&t->scope, request, &order));
 	TRY(check_mover(&t->scope, request, &order, change->to));
-	TRY(change_status(t, &order, change, key));
-	return key != NULL ? OK : reply_reread(t, &order, reply);
+	if (change->to == STATUS_CANCELLED && status_is_unpaid((enum status)order.status) &&
+		!order.is_idle)
+		return cancel_payment(t, &order, change, reply);
+	TRY(begin_change(t, &order, change, key, &claim));
+	return reply_settled(t, &claim, STR_NONE, key, reply);
+}
+
+/* Whoever works at the payment cancels at their next write; if nobody does, we do. There is no
+ * step of ours that a key could go with: a repeat finds the order cancelled. */
+static enum fault cancel_payment(
+	struct task *t, const struct order *order, const struct change *change, struct reply *reply)
+{
+	struct claim claim;
+
+	TRY(store_ask_cancel(t, order, change->actor, change->note));
+	const enum fault fault = store_take_up(t, &order->id, &claim);
+	if (fault != OK)
+		claim = (struct claim){.order_id = order->id, .step = STEP_IDLE};
+	if (fault != OK && fault != FAULT_NOT_FOUND)
+		return fault;
+	scope_forgive(&t->scope);
+	return reply_settled(t, &claim, STR_NONE, NULL, reply);
+}
+
+/* What each method needs, and who may use it. */
+static enum fault check_payment(
+	struct scope *s, const struct request *request, const struct new_payment *payment)
+{
+	const bool is_by_card = payment->method == METHOD_CARD;
+
+	if (!is_by_card && !caller_is_staff(&request->caller))
+		return fail(s, FAULT_FORBIDDEN, "only support and admin may record payments");
+	if (is_by_card && payment->token.at == NULL)
+		return fail_field(s, STR("token"), "required", "stands for the card");
+	if (!is_by_card && payment->reference.at == NULL)
+		return fail_field(s, STR("reference"), "required", "says how it was received");
+	if ((is_by_card ? payment->reference : payment->token).at != NULL)
+		return fail_field(s, is_by_card ? STR("reference") : STR("token"), "value",
+			"does not go with the method %s", payment_methods[payment->method]);
+	return OK;
+}
+
+/* Fills in the amount when none was given. */
+static enum fault check_refund(
+	struct scope *s, const struct order *order, struct new_refund *refund)
+{
+	const int64_t left = order->payment.amount - order->payment.refunded;
+
+	if (order->status != STATUS_DELIVERED)
+		return fail(s, FAULT_INVALID_TRANSITION,
+			"an order that is %s is not refunded: only a delivered one is",
+			status_names[order->status]);
+	if (!order->is_idle)
+		return fail(s, FAULT_ORDER_BUSY, "another change of this order is under way");
+	if (refund->amount == 0)
+		refund->amount = left;
+	if (refund->amount > left || left == 0)
+		return fail(
+			s, FAULT_CONFLICT, "no more than %" PRId64 " minor units are left", left);
+	if (refund->restock && refund->amount < left)
+		return fail_field(s, STR("restock"), "value",
+			"goes with a refund of all that is left: the goods come back whole");
+	return OK;
 }
 
 static enum fault check_version(
@@ -146,12 +262,4 @@ static enum fault find_transition(
 	if (!order->is_idle)
 		return fail(s, FAULT_ORDER_BUSY, "another change of this order is under way");
 	return OK;
-}
-
-static enum fault reply_reread(struct task *t, const struct order *order, struct reply *reply)
-{
-	struct order now;
-
-	TRY(store_get(t, &order->id, &now));
-	return reply_order(reply, 200, &now);
 }

@@ -13,12 +13,10 @@ const struct order_key order_key_first = {
 		0xff, 0xff, 0xff},
 };
 
-enum { KEY_VALUES = 4, ANSWER_VALUES = 5 };
-
 struct store_times store_times;
 
 static enum fault take(struct task *t, struct keyed *key, const struct pg_statement *statement,
-	const struct pg_value *values, size_t count, struct claim *claim);
+	const struct pg_value *values, size_t count, struct claim *claim, struct pg_row *row);
 static enum fault write_guarded(struct task *t, struct pg_tx *tx,
 	const struct pg_statement *statement, const struct pg_value *values, size_t count,
 	struct pg_row *row);
@@ -30,13 +28,16 @@ static enum fault take_over(struct task *t, const struct pg_statement *statement
 	const struct pg_value *values, size_t count, struct claim *claim);
 static struct claim claim_on(const struct order *order, enum status goal, enum step step,
 	struct str actor, struct str note);
+static enum fault load_work(struct task *t, struct claim *claim);
+static void take_over_step(struct claim *claim, struct pg_row *row);
+static int method_of(struct str name);
 static struct items orders_from(struct scope *s, const struct pg_rows *rows);
 static void order_from(struct pg_row *row, struct order *order);
 static void item_from(struct pg_row *row, struct items *items);
 
-void store_set_times(int64_t ttl_us, int64_t step_lease_us)
+void store_set_times(int64_t ttl_us, int64_t step_lease_us, int64_t undecided_us)
 {
-	store_times = (struct store_times){ttl_us, step_lease_us};
+	store_times = (struct store_times){ttl_us, step_lease_us, undecided_us};
 }
 
 enum fault store_abandon(struct task *t, const struct claim *claim)
@@ -67,44 +68,114 @@ enum fault store_change(struct task *t, const struct order *order, enum status t
 enum fault store_take(struct task *t, const struct order *order, const struct transition *change,
 	struct str actor, struct str note, struct keyed *key, struct claim *claim)
 {
+	struct pg_row row;
+
 	*claim = claim_on(order, change->to, change->step, actor, note);
 	return take(t, key, &orders_take,
 		PG_VALUES(pg_uuid(&order->id), pg_int64(order->version),
 			pg_text(status_name(claim->status)), pg_text(step_name(claim->step)),
 			pg_text(status_name(claim->goal)), pg_text(actor), pg_text(note),
 			pg_int64(store_times.lease_us)),
-		claim);
+		claim, &row);
 }
 
 enum fault store_take_payment(struct task *t, const struct order *order, struct str actor,
 	const struct new_payment *payment, struct keyed *key, struct claim *claim)
 {
-	*claim = claim_on(order, STATUS_PAID, STEP_COMMITTING, actor, STR_NONE);
-	return take(t, key, &orders_take_payment,
+	const enum step step = payment->method == METHOD_CARD ? STEP_AUTHORISING : STEP_COMMITTING;
+	struct pg_row row;
+
+	*claim = claim_on(order, STATUS_PAID, step, actor, STR_NONE);
+	TRY(take(t, key, &orders_take_payment,
 		PG_VALUES(pg_uuid(&order->id), pg_int64(order->version),
-			pg_text(status_name(claim->status)), pg_text(actor),
-			pg_int64(store_times.lease_us),
+			pg_text(status_name(claim->status)), pg_text(step_name(step)),
+			pg_text(actor), pg_int64(store_times.lease_us),
 			pg_text(str_from(payment_methods[payment->method])),
-			pg_text(payment->reference)),
-		claim);
+			pg_text(payment->reference), pg_text(payment->token),
+			pg_int32(DECLINES_MAX)),
+		claim, &row));
+	claim->charge = (struct charge){
+		.attempt = pg_take_int32(&row), .method = payment->method, .token = payment->token};
+	claim->charge.amount = pg_take_int64(&row);
+	claim->charge.is_last = pg_take_bool(&row);
+	return OK;
 }
 
-enum fault store_finish(struct task *t, struct pg_tx *tx, const struct claim *claim)
+enum fault store_take_refund(struct task *t, const struct order *order, struct str actor,
+	const struct new_refund *refund, struct keyed *key, struct claim *claim)
 {
-	return write_changed(t, tx, &orders_finish,
-		PG_VALUES(pg_uuid(&claim->order_id), pg_int64(claim->token),
+	const bool is_rest = refund->amount == order->payment.amount - order->payment.refunded;
+	struct pg_row row;
+
+	*claim = claim_on(order, is_rest ? STATUS_REFUNDED : (enum status)order->status,
+		STEP_REFUNDING, actor, refund->note);
+	claim->refund = (struct giving_back){.id = uuid_new(),
+		.attempt = order->payment.attempt,
+		.method = method_of(order->payment.method),
+		.amount = refund->amount,
+		.restock = refund->restock};
+	return take(t, key, &orders_take_refund,
+		PG_VALUES(pg_uuid(&order->id), pg_int64(order->version),
 			pg_text(status_name(claim->status)), pg_text(status_name(claim->goal)),
-			pg_text(claim->actor), pg_text(claim->note)));
+			pg_text(actor), pg_text(refund->note), pg_int64(store_times.lease_us),
+			pg_uuid(&claim->refund.id), pg_int64(refund->amount),
+			pg_bool(refund->restock)),
+		claim, &row);
 }
 
-enum fault store_drop(struct task *t, struct pg_tx *tx, const struct claim *claim)
+enum fault store_owe(struct task *t, struct claim *claim)
+{
+	const struct uuid id = uuid_new();
+
+	TRY(pg_query(t, &orders_owe,
+		PG_VALUES(pg_uuid(&claim->order_id), pg_int64(claim->token), pg_uuid(&id)), NULL));
+	return load_work(t, claim);
+}
+
+enum fault store_advance(struct task *t, struct claim *claim, enum step step, enum status goal)
+{
+	const struct charge *charge = &claim->charge;
+	const bool is_declined = charge->decline_code.at != NULL;
+	struct pg_row row;
+
+	TRY(write_guarded(t, NULL, &orders_advance,
+		PG_VALUES(pg_uuid(&claim->order_id), pg_int64(claim->token),
+			pg_text(step_name(claim->step)), pg_text(step_name(step)),
+			pg_text(status_name(goal)), pg_int64(store_times.lease_us),
+			pg_text(is_declined ? STR("declined") : STR("processing")),
+			pg_text(charge->decline_code), pg_text(charge->decline_message),
+			pg_bool(charge->is_sold)),
+		&row));
+	take_over_step(claim, &row);
+	return OK;
+}
+
+/* What becomes of the payment under way when its step ends. */
+static struct str outcome_of(const struct claim *claim)
+{
+	if (claim->goal == STATUS_PAID)
+		return STR("captured");
+	if (claim->charge.decline_code.at != NULL)
+		return STR("declined");
+	return claim->charge.method == METHOD_CARD ? STR("voided") : STR("failed");
+}
+
+enum fault store_finish(struct task *t, struct pg_tx *tx, struct claim *claim)
 {
 	struct pg_row row;
 
-	return write_guarded(t, tx, &orders_drop,
+	TRY(write_guarded(t, tx, &orders_finish,
 		PG_VALUES(pg_uuid(&claim->order_id), pg_int64(claim->token),
-			pg_text(status_name(claim->status))),
-		&row);
+			pg_text(status_name(claim->status)), pg_text(status_name(claim->goal)),
+			pg_text(claim->actor), pg_text(claim->note), pg_text(outcome_of(claim)),
+			pg_text(claim->charge.decline_code), pg_text(claim->charge.decline_message),
+			pg_int64(store_times.lease_us)),
+		&row));
+	claim->status = claim->goal;
+	claim->charge = (struct charge){0};
+	claim->refund = (struct giving_back){0};
+	take_over_step(claim, &row);
+	return OK;
 }
 
 enum fault store_answer(
@@ -116,10 +187,31 @@ enum fault store_answer(
 		PG_VALUES(pg_uuid(order_id), KEYED_REPLY_VALUES(answer)), &rows);
 }
 
-enum fault store_postpone(struct task *t, const struct claim *claim, int64_t by_us)
+static enum fault postpone(struct task *t, const struct claim *claim, int64_t by_us, bool is_well)
 {
 	return write_changed(t, NULL, &orders_postpone,
-		PG_VALUES(pg_uuid(&claim->order_id), pg_int64(claim->token), pg_int64(by_us)));
+		PG_VALUES(pg_uuid(&claim->order_id), pg_int64(claim->token), pg_int64(by_us),
+			pg_bool(is_well)));
+}
+
+enum fault store_postpone(struct task *t, const struct claim *claim, int64_t by_us)
+{
+	return postpone(t, claim, by_us, false);
+}
+
+enum fault store_wait(struct task *t, struct claim *claim, int64_t by_us)
+{
+	TRY(postpone(t, claim, by_us, true));
+	claim->waits = true;
+	return OK;
+}
+
+enum fault store_ask_cancel(
+	struct task *t, const struct order *order, struct str actor, struct str note)
+{
+	return write_changed(t, NULL, &orders_ask_cancel,
+		PG_VALUES(pg_uuid(&order->id), pg_int64(order->version), pg_text(actor),
+			pg_text(note)));
 }
 
 /* ---- an account that goes ---- */
@@ -149,17 +241,28 @@ enum fault store_forget_answers(
 
 enum fault store_take_stalled(struct task *t, struct claim *claim)
 {
-	return take_over(t, &orders_take_stalled,
+	TRY(take_over(t, &orders_take_stalled,
 		PG_VALUES(pg_int64(store_times.lease_us), pg_int32(ATTEMPTS_BEFORE_ATTENTION)),
-		claim);
+		claim));
+	return load_work(t, claim);
+}
+
+enum fault store_take_up(struct task *t, const struct uuid *order_id, struct claim *claim)
+{
+	TRY(take_over(t, &orders_take_up,
+		PG_VALUES(pg_uuid(order_id), pg_int64(store_times.lease_us),
+			pg_int32(ATTEMPTS_BEFORE_ATTENTION)),
+		claim));
+	return load_work(t, claim);
 }
 
 enum fault store_take_keyed(struct task *t, const struct keyed *key, struct claim *claim)
 {
-	return take_over(t, &orders_take_keyed,
+	TRY(take_over(t, &orders_take_keyed,
 		PG_VALUES(pg_uuid(&key->caller), pg_text(key->operation), pg_text(key->key),
 			pg_int64(store_times.lease_us), pg_int32(ATTEMPTS_BEFORE_ATTENTION)),
-		claim);
+		claim));
+	return load_work(t, claim);
 }
 
 enum fault store_take_expired(struct task *t, struct claim *claim)
@@ -241,6 +344,27 @@ enum fault store_history(struct task *t, const struct uuid *order_id, struct ite
 	return OK;
 }
 
+enum fault store_refunds(struct task *t, const struct uuid *order_id, struct items *refunds)
+{
+	struct pg_rows rows;
+
+	TRY(pg_query(t, &orders_refunds, PG_VALUES(pg_uuid(order_id)), &rows));
+	struct refund *refund = arena_alloc_array(t->scope.arena, rows.count, sizeof *refund);
+	*refunds = (struct items){.at = refund, .count = rows.count};
+	for (size_t i = 0; i < rows.count; i++, refund++) {
+		struct pg_row row = pg_row(&rows, i);
+		refund->id = pg_take_uuid(&row);
+		refund->amount = pg_take_int64(&row);
+		refund->restock = pg_take_bool(&row);
+		refund->status = pg_take_text(&row);
+		refund->actor = pg_take_text(&row);
+		refund->note = pg_take_text(&row);
+		refund->created_at = pg_take_time(&row);
+		refund->updated_at = pg_take_time(&row);
+	}
+	return OK;
+}
+
 /* ---- helpers ---- */
 
 enum fault store_no_row(struct task *t)
@@ -260,39 +384,38 @@ struct keyed_step {
 	const struct pg_value *values;
 	size_t count;
 	struct claim *claim;
+	struct pg_row *row;
 };
 
 static enum fault take_keyed(struct task *t, struct pg_tx *tx, void *arg)
 {
 	const struct keyed_step *step = arg;
 	struct pg_rows rows;
-	struct pg_row row;
 
 	TRY(pg_tx_query(t, tx, &orders_key_claim,
 		PG_VALUES(KEYED_VALUES(step->key), pg_uuid(&step->claim->order_id)), &rows));
 	if (rows.affected == 0)
 		return store_key_taken(t);
-	TRY(write_guarded(t, tx, step->statement, step->values, step->count, &row));
-	step->claim->token = pg_take_int64(&row);
-	return OK;
+	return write_guarded(t, tx, step->statement, step->values, step->count, step->row);
 }
 
-/* Key and step are taken together, or neither. */
+/* Key and step are taken together, or neither. *row: what the statement tells beyond the token. */
 static enum fault take(struct task *t, struct keyed *key, const struct pg_statement *statement,
-	const struct pg_value *values, size_t count, struct claim *claim)
+	const struct pg_value *values, size_t count, struct claim *claim, struct pg_row *row)
 {
-	struct pg_row row;
+	enum fault fault;
 
 	if (key == NULL) {
-		TRY(write_guarded(t, NULL, statement, values, count, &row));
-		claim->token = pg_take_int64(&row);
-		return OK;
+		fault = write_guarded(t, NULL, statement, values, count, row);
+	} else {
+		claim->operation = key->operation;
+		fault = pg_transact(t, take_keyed,
+			&(struct keyed_step){key, statement, values, count, claim, row});
+		key->claimed = fault == OK || fault == FAULT_UNKNOWN;
 	}
-	claim->operation = key->operation;
-	const enum fault fault = pg_transact(
-		t, take_keyed, &(struct keyed_step){key, statement, values, count, claim});
-	key->claimed = fault == OK || fault == FAULT_UNKNOWN;
-	return fault;
+	TRY(fault);
+	claim->token = pg_take_int64(row);
+	return OK;
 }
 
 /* A guarded write that returns one row: no row, nothing was changed. */
@@ -344,10 +467,53 @@ static enum fault take_over(struct task *t, const struct pg_statement *statement
 	return OK;
 }
 
+/* What the row says that the step works with. */
+static enum fault load_work(struct task *t, struct claim *claim)
+{
+	struct pg_row row;
+
+	TRY(pg_query_row(t, &orders_work,
+		PG_VALUES(pg_uuid(&claim->order_id), pg_int64(store_times.payment_ttl_us)), &row));
+	claim->currency = pg_take_text(&row);
+	claim->charge.attempt = pg_take_int32(&row);
+	claim->charge.method = method_of(pg_take_text(&row));
+	claim->charge.amount = pg_take_int64(&row);
+	claim->charge.token = pg_take_text(&row);
+	claim->charge.is_last = pg_take_bool(&row);
+	claim->charge.is_sold = pg_take_bool(&row);
+	claim->charge.is_stale = pg_take_bool(&row);
+	claim->refund.id = pg_take_uuid(&row);
+	claim->refund.attempt = pg_take_int32(&row);
+	claim->refund.method = method_of(pg_take_text(&row));
+	claim->refund.amount = pg_take_int64(&row);
+	claim->refund.restock = pg_take_bool(&row);
+	claim->is_unwanted = pg_take_bool(&row);
+	claim->declined_code = pg_take_text(&row);
+	claim->declined_message = pg_take_text(&row);
+	return OK;
+}
+
+/* What the row says is to be done next. */
+static void take_over_step(struct claim *claim, struct pg_row *row)
+{
+	claim->step = step_of(pg_take_text(row));
+	const struct str goal = pg_take_text(row);
+	claim->goal = goal.at != NULL ? status_of(goal) : claim->status;
+	claim->actor = pg_take_text(row);
+	claim->note = pg_take_text(row);
+}
+
+/* METHOD_MANUAL also for none. */
+static int method_of(struct str name)
+{
+	return str_eq(name, str_from(payment_methods[METHOD_CARD])) ? METHOD_CARD : METHOD_MANUAL;
+}
+
 static struct claim claim_on(const struct order *order, enum status goal, enum step step,
 	struct str actor, struct str note)
 {
 	return (struct claim){
+		.currency = order->currency,
 		.order_id = order->id,
 		.status = (enum status)order->status,
 		.goal = goal,
@@ -397,10 +563,14 @@ static void order_from(struct pg_row *row, struct order *order)
 	order->is_idle = step_of(pg_take_text(row)) == STEP_IDLE;
 	order->shipping_address = pg_take_text(row);
 	order->metadata = pg_take_text(row);
+	order->payment.attempt = pg_take_int32(row);
 	order->payment.method = pg_take_text(row);
 	order->payment.status = pg_take_text(row);
 	order->payment.reference = pg_take_text(row);
 	order->payment.amount = pg_take_int64(row);
+	order->payment.refunded = pg_take_int64(row);
+	order->payment.decline_code = pg_take_text(row);
+	order->payment.decline_message = pg_take_text(row);
 	order->payment.updated_at = pg_take_time(row);
 }
 

@@ -14,24 +14,57 @@
 
 extern const struct pg_schema store_schema;
 
-/* Before threads start: how long orders stay unpaid, and how long a step is left to whoever took
- * it. By the database's clock. */
-void store_set_times(int64_t order_ttl_us, int64_t lease_us);
+/* Before threads start, by the database's clock: how long orders stay unpaid, how long a step is
+ * left to whoever took it, and how long a payment may stay undecided. */
+void store_set_times(int64_t order_ttl_us, int64_t lease_us, int64_t payment_ttl_us);
 extern struct store_times {
 	int64_t order_ttl_us;
 	int64_t lease_us;
+	int64_t payment_ttl_us;
 } store_times;
+
+/* A payment that is under way. */
+struct charge {
+	int32_t attempt; /* 0: there is none */
+	int method; /* index into payment_methods */
+	int64_t amount;
+	struct str token; /* stands for the card; STR_NONE once the provider has decided */
+	bool is_last; /* if it fails, so does the order */
+	bool is_sold; /* its goods are */
+	bool is_stale; /* undecided for too long */
+	struct str decline_code; /* once it is declined */
+	struct str decline_message;
+};
+
+/* Money that is on its way back. */
+struct giving_back {
+	struct uuid id; /* nil: none is */
+	int32_t attempt; /* of the payment that it is of */
+	int method; /* of that payment */
+	int64_t amount;
+	bool restock; /* the goods come back as well */
+};
 
 /* A step somebody has taken: the right to go on with it until the lease ends. */
 struct claim {
 	struct uuid order_id;
 	enum status status; /* from which the order goes */
-	enum status goal;
-	enum step step;
+	enum status goal; /* the same: nothing becomes of the order itself */
+	enum step step; /* STEP_IDLE: it has ended */
 	struct str actor; /* who wished it: in the history */
 	struct str note;
 	int64_t token;
-	int32_t attempts; /* of the recovery, this one counted */
+	int32_t attempts; /* of the recovery, this one counted; 0: nobody was here before */
+	struct str currency;
+	struct charge charge;
+	struct giving_back refund;
+	bool is_unwanted; /* the order is to be cancelled, at the next write */
+	struct str declined_code; /* taken up: why the last payment was declined, or STR_NONE */
+	struct str declined_message;
+	bool waits; /* for the provider: nobody need work at it for a while */
+	enum fault refusal; /* why it does not come to what was wished, or OK; and its words */
+	struct str refusal_detail;
+	struct str refusal_extra;
 	struct str operation; /* "POST /api/v1/orders": whose key waits for the end (keys.h), or
 	                         STR_NONE */
 };
@@ -44,9 +77,10 @@ struct claim {
 enum fault store_begin(struct task *t, struct order *order, struct str actor, struct keyed *key,
 	struct claim *claim) MUST_CHECK;
 
-/* The intent becomes a pending order. `answer` (or NULL) is what its key keeps. */
+/* The intent becomes a pending order. `answer` (or NULL) is what its key keeps. With a payment by
+ * card (or NULL) it is at step authorising, under the same claim. */
 enum fault store_place(struct task *t, const struct claim *claim, struct order *order,
-	const struct reply *answer) MUST_CHECK;
+	const struct new_payment *payment, const struct reply *answer) MUST_CHECK;
 
 /* The intent goes as if it had never been, and its key is free again. */
 enum fault store_abandon(struct task *t, const struct claim *claim) MUST_CHECK;
@@ -71,14 +105,25 @@ enum fault store_take(struct task *t, const struct order *order, const struct tr
 	struct str actor, struct str note, struct keyed *key, struct claim *claim) MUST_CHECK;
 
 /* The same for a payment, which is recorded as processing. */
+enum { DECLINES_MAX = 5 }; /* the last of them is the end of the order */
 enum fault store_take_payment(struct task *t, const struct order *order, struct str actor,
 	const struct new_payment *payment, struct keyed *key, struct claim *claim) MUST_CHECK;
 
-/* The step has led to its goal. */
-enum fault store_finish(struct task *t, struct pg_tx *tx, const struct claim *claim) MUST_CHECK;
+/* The same for a refund, which is recorded. */
+enum fault store_take_refund(struct task *t, const struct order *order, struct str actor,
+	const struct new_refund *refund, struct keyed *key, struct claim *claim) MUST_CHECK;
 
-/* The step was refused: the order stays as it was, the payment has failed. */
-enum fault store_drop(struct task *t, struct pg_tx *tx, const struct claim *claim) MUST_CHECK;
+/* Records that what is left of the payment is to be given back, and tells the claim. */
+enum fault store_owe(struct task *t, struct claim *claim) MUST_CHECK;
+
+/* On to the next step. A cancellation that was asked for meanwhile takes its place: the claim says
+ * what is to be done now. */
+enum fault store_advance(
+	struct task *t, struct claim *claim, enum step step, enum status goal) MUST_CHECK;
+
+/* The step has led to its goal, and the payment under way to its end; the claim ends, or goes on
+ * with a cancellation that was asked for meanwhile. */
+enum fault store_finish(struct task *t, struct pg_tx *tx, struct claim *claim) MUST_CHECK;
 
 /* The key whose operation is under way on the order, if there is one, keeps the answer. */
 enum fault store_answer(struct task *t, struct pg_tx *tx, const struct uuid *order_id,
@@ -86,6 +131,14 @@ enum fault store_answer(struct task *t, struct pg_tx *tx, const struct uuid *ord
 
 /* Leaves the step to the recovery, after a while. */
 enum fault store_postpone(struct task *t, const struct claim *claim, int64_t by_us) MUST_CHECK;
+
+/* The same for what has not failed but takes its time. */
+enum fault store_wait(struct task *t, struct claim *claim, int64_t by_us) MUST_CHECK;
+
+/* While a payment is under way: the order is to be cancelled. FAULT_ORDER_BUSY: none is, or the
+ * order has changed. */
+enum fault store_ask_cancel(
+	struct task *t, const struct order *order, struct str actor, struct str note) MUST_CHECK;
 
 /* ---- an account that goes ---- */
 
@@ -105,6 +158,10 @@ enum { ATTEMPTS_BEFORE_ATTENTION = 10 };
 
 /* Takes over a step whose lease has ended; FAULT_NOT_FOUND when there is none. */
 enum fault store_take_stalled(struct task *t, struct claim *claim) MUST_CHECK;
+
+/* The same for one order. */
+enum fault store_take_up(
+	struct task *t, const struct uuid *order_id, struct claim *claim) MUST_CHECK;
 
 /* The same for the operation of that key alone; FAULT_NOT_FOUND: its lease has not ended. */
 enum fault store_take_keyed(
@@ -133,6 +190,10 @@ extern const struct order_key order_key_first;
 enum fault store_list(struct task *t, const struct uuid *user_id, enum status status,
 	const struct order_key *after, int64_t offset, int64_t limit,
 	struct items *orders) MUST_CHECK;
+
+/* Oldest first. */
+enum fault store_refunds(
+	struct task *t, const struct uuid *order_id, struct items *refunds) MUST_CHECK;
 
 enum fault store_history(
 	struct task *t, const struct uuid *order_id, struct items *entries) MUST_CHECK;

@@ -20,6 +20,7 @@ struct begin {
 struct place {
 	const struct claim *claim;
 	const struct order *order;
+	const struct new_payment *payment; /* or NULL */
 	const struct reply *answer; /* or NULL */
 	bool is_placed;
 };
@@ -44,6 +45,7 @@ enum fault store_begin(struct task *t, struct order *order, struct str actor, st
 		.goal = STATUS_PENDING,
 		.step = STEP_RESERVING,
 		.actor = actor,
+		.currency = order->currency,
 		.operation = key != NULL ? key->operation : STR_NONE};
 	const enum fault fault = batch_do(t, &begins, &job);
 	if (key != NULL)
@@ -144,10 +146,11 @@ static enum fault begin_all(struct task *t, const struct batch *batch)
 
 /* ---- placing ---- */
 
-enum fault store_place(
-	struct task *t, const struct claim *claim, struct order *order, const struct reply *answer)
+enum fault store_place(struct task *t, const struct claim *claim, struct order *order,
+	const struct new_payment *payment, const struct reply *answer)
 {
-	struct place job = {claim, order, claim->operation.at != NULL ? answer : NULL, false};
+	struct place job = {
+		claim, order, payment, claim->operation.at != NULL ? answer : NULL, false};
 
 	TRY(batch_do(t, &places, &job));
 	return job.is_placed ? OK : store_no_row(t);
@@ -166,6 +169,7 @@ struct placings {
 	struct str *etags;
 	struct str *locations;
 	struct str *bodies;
+	struct str *cards; /* with which they are paid */
 };
 
 static struct placings placings_new(struct scope *s, size_t n)
@@ -183,6 +187,7 @@ static struct placings placings_new(struct scope *s, size_t n)
 		.etags = COLUMN(s, struct str, n),
 		.locations = COLUMN(s, struct str, n),
 		.bodies = COLUMN(s, struct str, n),
+		.cards = COLUMN(s, struct str, n),
 	};
 }
 
@@ -202,6 +207,7 @@ static void placings_set(struct placings *c, size_t i, const struct place *job)
 	c->etags[i] = answer != NULL ? answer->etag : STR_NONE;
 	c->locations[i] = answer != NULL ? keyed_location(answer) : STR_NONE;
 	c->bodies[i] = answer != NULL ? answer->body : STR_NONE;
+	c->cards[i] = job->payment != NULL ? job->payment->token : STR_NONE;
 }
 
 struct item_columns {
@@ -286,10 +292,11 @@ static enum fault place_all(struct task *t, const struct batch *batch)
 			pg_texts(s, c.actors, n), pg_int32s(s, c.statuses, n),
 			pg_texts(s, c.content_types, n), pg_texts(s, c.etags, n),
 			pg_texts(s, c.locations, n), pg_texts(s, c.bodies, n),
-			pg_uuids(s, i.order_ids, i.count), pg_uuids(s, i.ids, i.count),
-			pg_uuids(s, i.product_ids, i.count), pg_uuids(s, i.seller_ids, i.count),
-			pg_texts(s, i.names, i.count), pg_int64s(s, i.unit_prices, i.count),
-			pg_int32s(s, i.quantities, i.count)),
+			pg_texts(s, c.cards, n), pg_uuids(s, i.order_ids, i.count),
+			pg_uuids(s, i.ids, i.count), pg_uuids(s, i.product_ids, i.count),
+			pg_uuids(s, i.seller_ids, i.count), pg_texts(s, i.names, i.count),
+			pg_int64s(s, i.unit_prices, i.count), pg_int32s(s, i.quantities, i.count),
+			pg_int64(store_times.lease_us)),
 		&rows));
 	for (size_t row = 0; row < rows.count; row++) {
 		struct pg_row placed = pg_row(&rows, row);

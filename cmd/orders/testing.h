@@ -7,11 +7,15 @@
 
 #include "store.h"
 
-enum { TEST_TTL_US = 1800 * 1000000, TEST_LEASE_US = 20 * 1000000 };
+enum {
+	TEST_TTL_US = 1800 * 1000000,
+	TEST_LEASE_US = 20 * 1000000,
+	TEST_PAYMENT_TTL_US = 900 * 1000000
+};
 
 static inline int orders_world_begin(const char *name)
 {
-	store_set_times(TEST_TTL_US, TEST_LEASE_US);
+	store_set_times(TEST_TTL_US, TEST_LEASE_US, TEST_PAYMENT_TTL_US);
 	return migrated_world_begin(name, "orders", &store_schema, 2);
 }
 
@@ -19,6 +23,6 @@ static inline int orders_world_begin(const char *name)
 static inline void forget_orders(void)
 {
 	assert_whole();
-	observe("TRUNCATE orders, order_items, order_payments, order_history, idempotency_keys,"
-		" outbox");
+	observe("TRUNCATE orders, order_items, order_refunds, order_payments, order_history,"
+		" idempotency_keys, outbox");
 }

@@ -101,6 +101,25 @@ void task_deadline_within(struct task *t, int64_t us)
 	set_deadline_timer(t);
 }
 
+int64_t task_narrow(struct task *t, int64_t us)
+{
+	const int64_t before_us = deadline_now_us(t);
+	const int64_t narrow_us = later_us(t->loop, us);
+
+	if (narrow_us < before_us)
+		task_widen(t, narrow_us);
+	return before_us;
+}
+
+void task_widen(struct task *t, int64_t deadline_us)
+{
+	if (t->shields > 0)
+		t->shielded_deadline_us = deadline_us;
+	else
+		t->deadline_us = deadline_us;
+	set_deadline_timer(t);
+}
+
 void task_shield(struct task *t)
 {
 	if (t->shields++ > 0)

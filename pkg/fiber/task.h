@@ -52,6 +52,11 @@ int64_t task_left_us(const struct task *t);
 /* Brings the deadline forward; never puts it off. */
 void task_deadline_within(struct task *t, int64_t us);
 
+/* Between the two the deadline, or a shield's budget, is at most `us` away; task_widen gets what
+ * task_narrow gave. No shield may begin or end between them. */
+int64_t task_narrow(struct task *t, int64_t us);
+void task_widen(struct task *t, int64_t deadline_us);
+
 /* Between the two, cancellation is held back and the deadline is replaced by a budget of its own
  * (TASK_SHIELD_US): around a commit or a compensation. They nest. */
 enum { TASK_SHIELD_US = 5000000 };

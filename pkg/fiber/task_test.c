@@ -536,6 +536,39 @@ static void after_a_shield_the_tasks_own_deadline_counts(void **state)
 	assert_int_equal(c.after, FAULT_DEADLINE);
 }
 
+static void narrowed(struct task *t, void *arg)
+{
+	struct commit *c = arg;
+
+	task_shield(t);
+	const int64_t shield_us = task_narrow(t, 2 * S);
+	c->nested = operate(t, &c->operation);
+	task_widen(t, shield_us);
+	c->shielded = operate(t, &c->operation);
+	task_unshield(t);
+	const int64_t deadline_us = task_narrow(t, 100 * S); /* never later than it is */
+	c->after = operate(t, &c->operation);
+	task_widen(t, deadline_us);
+}
+
+static void a_narrow_wait_leaves_the_rest_of_the_time(void **state)
+{
+	struct commit c = {0};
+
+	(void)state;
+	start(narrowed, NULL, &c);
+	loop_turn(loop, 0);
+	advance(3 * S); /* past the narrow deadline, not the shield's */
+	assert_int_equal(c.nested, FAULT_DEADLINE);
+	answer(&c.operation, OK);
+	loop_turn(loop, 0);
+	advance(8 * S); /* past the task's own */
+	drain();
+	clock_advance_us(-11 * S);
+	assert_int_equal(c.shielded, OK);
+	assert_int_equal(c.after, FAULT_DEADLINE);
+}
+
 /* ---- rule 9: pooled stacks ---- */
 
 static void note_address(struct task *t, void *arg)
@@ -664,6 +697,7 @@ int main(void)
 		ON_A_LOOP(a_shield_holds_cancellation_back),
 		ON_A_LOOP(a_shield_has_a_budget_of_its_own),
 		ON_A_LOOP(after_a_shield_the_tasks_own_deadline_counts),
+		ON_A_LOOP(a_narrow_wait_leaves_the_rest_of_the_time),
 		ON_A_LOOP(tasks_share_pooled_stacks),
 		ON_A_LOOP(done_runs_on_the_loops_stack_before_the_scope_ends),
 #ifdef BODEGA_FAULTS
