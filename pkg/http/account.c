@@ -294,7 +294,8 @@ static void make_live(void)
 		for (size_t k = 0; k < LIVE_ENDS; k++)
 			shared.live_ended[i][k] = counter_get("bodega_live_streams_ended_total",
 				"Live streams that ended, and why.",
-				LABELS({"kind", kind}, {"why", str_from(live_reason(k)->name)}));
+				LABELS({"kind", kind},
+					{"why", str_from(live_reason((enum live_end)k)->name)}));
 	}
 }
 
