@@ -19,7 +19,7 @@ NO_GUARDS = {
     "orders": """ALTER TABLE orders DISABLE TRIGGER USER; ALTER TABLE orders DROP CONSTRAINT orders_total_check;
         DROP INDEX IF EXISTS order_payments_once; ALTER TABLE order_items DROP CONSTRAINT order_items_order_fkey;
         ALTER TABLE order_history DROP CONSTRAINT order_history_order_fkey;""",
-    "products": """ALTER TABLE stock DROP CONSTRAINT stock_adds_up; ALTER TABLE stock DROP CONSTRAINT stock_available_check;
+    "products": """ALTER TABLE stock DISABLE TRIGGER USER; ALTER TABLE stock DROP CONSTRAINT stock_adds_up; ALTER TABLE stock DROP CONSTRAINT stock_available_check;
         ALTER TABLE reservation_lines DROP CONSTRAINT reservation_lines_order_fkey;""",
     "payments": "",
 }
