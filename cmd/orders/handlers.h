@@ -21,6 +21,9 @@ handler_fn order_pay;
 handler_fn order_refund;
 handler_fn order_refunds_list;
 
+/* webhook.c */
+handler_fn payment_webhook;
+
 /* user.c */
 handler_fn user_close;
 

@@ -6,11 +6,13 @@
 #include "saga.h"
 #include "service/service.h"
 #include "stock.h"
+#include "webhook.h"
 
 static struct settings {
 	int64_t order_ttl_us;
 	int64_t lease_us;
 	int64_t payment_ttl_us;
+	struct str webhook_secrets;
 } settings;
 
 static const struct config_field config[] = {
@@ -23,6 +25,8 @@ static const struct config_field config[] = {
 	CONFIG(struct settings, payment_ttl_us, DURATION, "PAYMENT_TTL", "15m",
 		"How long a payment may stay undecided before it is voided.", .min = 1000000,
 		.max = INT64_C(86400000000)),
+	CONFIG(struct settings, webhook_secrets, SECRET, "WEBHOOK_SECRETS", CONFIG_REQUIRED,
+		"Whose webhooks are taken: whsec_ and base64, several with spaces between."),
 };
 
 static const struct service_events events = {.source = "/orders"};
@@ -40,9 +44,8 @@ static const struct service_job jobs[] = {
 
 static enum fault start(struct scope *s)
 {
-	(void)s;
 	store_set_times(settings.order_ttl_us, settings.lease_us, settings.payment_ttl_us);
-	return OK;
+	return webhook_set_secrets(s, settings.webhook_secrets);
 }
 
 static void start_thread(struct loop *l)

@@ -17,6 +17,7 @@ const struct route routes[] = {
 	{"POST", "/api/v1/orders/{id}/pay", order_pay, USER},
 	{"POST", "/api/v1/orders/{id}/refunds", order_refund, SUPPORT | ADMIN},
 	{"GET", "/api/v1/orders/{id}/refunds", order_refunds_list, USER},
+	{"POST", "/internal/webhooks/payments", payment_webhook, ANYONE}, /* by its signature */
 	{"DELETE", "/internal/users/{user_id}", user_close, SERVICE},
 };
 const size_t route_count = sizeof routes / sizeof routes[0];

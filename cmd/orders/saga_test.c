@@ -113,6 +113,26 @@ static enum fault refund(struct task *t, struct job *job)
 	return saga_settle(t, &claim);
 }
 
+/* The provider tells of the first payment; job->number is the sequence, and then whether it was
+ * news. */
+static enum fault tell(struct task *t, struct job *job)
+{
+	bool is_news;
+
+	TRY(store_told(t, &order.id, 1, job->number, &is_news));
+	job->number = is_news;
+	return OK;
+}
+
+static bool told(int64_t sequence)
+{
+	struct job job = {.work = tell, .number = sequence};
+
+	job_finish(&job);
+	assert_int_equal(job.fault, OK);
+	return job.number != 0;
+}
+
 static enum fault recover(struct task *t, struct job *job)
 {
 	(void)job;
@@ -432,6 +452,30 @@ static void what_is_undecided_is_asked_after(void **state)
 	assert_string_equal(orders(), "paid idle");
 }
 
+/* Twice, and in the wrong order: only what is news makes the step due. */
+static void what_is_told_is_looked_at(void **state)
+{
+	(void)state;
+	card = "tok_async";
+	assert_int_equal(run(place_paying), OK);
+	assert_int_equal(run(recover), OK);
+	assert_int_equal(payments.calls, 1);
+	assert_true(told(2));
+	assert_int_equal(run(recover), OK); /* it was told too early, say */
+	assert_int_equal(payments.calls, 2);
+	assert_string_equal(orders(), "pending authorising");
+	payments_played[0].status = "authorised";
+	assert_false(told(2));
+	assert_false(told(1));
+	assert_int_equal(run(recover), OK);
+	assert_int_equal(payments.calls, 2);
+	assert_true(told(3));
+	assert_int_equal(run(recover), OK);
+	assert_string_equal(orders(), "paid idle");
+	assert_true(told(4)); /* of the capture: nothing is left to do */
+	assert_string_equal(orders(), "paid idle");
+}
+
 static void an_undecided_payment_ends(void **state)
 {
 	(void)state;
@@ -717,6 +761,7 @@ int main(void)
 		cmocka_unit_test_setup(a_lost_answer_charges_once, placed),
 		cmocka_unit_test_setup(while_payments_is_away_the_payment_waits, placed),
 		cmocka_unit_test_setup(what_is_undecided_is_asked_after, fresh),
+		cmocka_unit_test_setup(what_is_told_is_looked_at, fresh),
 		cmocka_unit_test_setup(an_undecided_payment_ends, placed),
 		cmocka_unit_test_setup(what_cannot_be_sold_is_not_paid_for, placed),
 		cmocka_unit_test_setup(what_was_let_go_is_not_captured, placed),

@@ -368,6 +368,19 @@ const struct pg_statement orders_ask_cancel = {"orders_ask_cancel", PG_WRITE,
 	"	lease_until = CASE WHEN step_waits THEN now() ELSE lease_until END\n"
 	"WHERE id = $1 AND version = $2 AND step IN ('authorising', 'committing', 'capturing')"};
 
+const struct pg_statement orders_told = {"orders_told", PG_WRITE,
+	"WITH told AS (\n"
+	"	UPDATE order_payments\n"
+	"	SET sequence = $3\n"
+	"	WHERE order_id = $1 AND attempt = $2 AND sequence < $3\n"
+	"	RETURNING order_id),\n"
+	"due AS (\n"
+	"	UPDATE orders o\n"
+	"	SET lease_until = now()\n"
+	"	FROM told\n"
+	"	WHERE o.id = told.order_id AND step = 'authorising' AND step_waits)\n"
+	"SELECT order_id FROM told"};
+
 /* ---- an account that goes ---- */
 
 const struct pg_statement orders_count_open = {"orders_count_open", PG_READ,
@@ -547,6 +560,7 @@ static const struct pg_statement *const statements[] = {
 	&orders_finish,
 	&orders_postpone,
 	&orders_ask_cancel,
+	&orders_told,
 	&orders_count_open,
 	&orders_forget_person,
 	&orders_take_stalled,

@@ -21,6 +21,7 @@ extern const struct pg_statement orders_advance;
 extern const struct pg_statement orders_finish;
 extern const struct pg_statement orders_postpone;
 extern const struct pg_statement orders_ask_cancel;
+extern const struct pg_statement orders_told;
 extern const struct pg_statement orders_count_open;
 extern const struct pg_statement orders_forget_person;
 extern const struct pg_statement orders_take_stalled;

@@ -214,6 +214,17 @@ enum fault store_ask_cancel(
 			pg_text(note)));
 }
 
+enum fault store_told(struct task *t, const struct uuid *order_id, int32_t attempt,
+	int64_t sequence, bool *is_news)
+{
+	struct pg_rows rows;
+
+	TRY(pg_query(t, &orders_told,
+		PG_VALUES(pg_uuid(order_id), pg_int32(attempt), pg_int64(sequence)), &rows));
+	*is_news = rows.count > 0;
+	return OK;
+}
+
 /* ---- an account that goes ---- */
 
 enum fault store_count_open(struct task *t, const struct uuid *user_id, int64_t *count)

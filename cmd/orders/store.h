@@ -140,6 +140,11 @@ enum fault store_wait(struct task *t, struct claim *claim, int64_t by_us) MUST_C
 enum fault store_ask_cancel(
 	struct task *t, const struct order *order, struct str actor, struct str note) MUST_CHECK;
 
+/* The provider has told of a change of the payment; later changes have higher sequences. *is_news:
+ * it is the newest so far. If the payment is waited for, its step is due at once. */
+enum fault store_told(struct task *t, const struct uuid *order_id, int32_t attempt,
+	int64_t sequence, bool *is_news) MUST_CHECK;
+
 /* ---- an account that goes ---- */
 
 /* Orders that are paid and not yet delivered. */

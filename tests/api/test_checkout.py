@@ -3,6 +3,7 @@
 told, what becomes of the order and its goods, and what the provider really took."""
 
 import concurrent.futures
+import time
 
 import pytest
 
@@ -107,6 +108,15 @@ def test_what_is_decided_later(shop, someone, gateway, seller, token, status):
     assert charged(shop, order["id"]) == [("captured", 5998, 0) if paid else ("declined", 0, 0)]
     assert stock(gateway, product) == (3 if paid else 5)
     assert_money_adds_up(shop)
+
+
+def test_only_the_provider_may_tell(shop, direct, gateway):
+    path = "/internal/webhooks/payments"
+    headers = {"webhook-id": "x", "webhook-timestamp": str(int(time.time())), "webhook-signature": "v1,AAAA"}
+    body = {"type": "payment.authorised", "data": {"key": "x", "sequence": 1}}
+    for sent in ({}, headers, {**headers, "webhook-timestamp": "1"}):
+        assert_problem(direct["orders"].post(path, json=body, headers=sent), 401, "unauthorized")
+    assert gateway.post(path, json=body, headers=headers).status_code == 404
 
 
 def test_the_card_is_not_kept(shop, someone, tray):

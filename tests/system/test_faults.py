@@ -10,7 +10,7 @@ import pytest
 
 from conftest import PASSWORD, log_in, make_product, make_shop, close_shop, http_client, place_order, register
 from internal import internal_client
-from invariants import assert_no_open_transaction, assert_stock_adds_up, settle
+from invariants import assert_money_adds_up, assert_no_open_transaction, assert_stock_adds_up, settle
 
 WAITS_MAX = 60
 PAYMENT = {"order_id": str(uuid.uuid4()), "amount": 5, "currency": "USD", "token": "tok_ok"}
@@ -49,6 +49,22 @@ def operations():
         answer = place_order(buyer, product(people, clients), 2)
         assert answer.status_code == 201, answer.text
         return answer.json()["id"]
+
+    card = {"method": "card", "token": "tok_ok"}
+
+    def paid(people, clients):
+        buyer = lambda_account(clients["orders"], people["customer"])
+        body = {"items": [{"product_id": product(people, clients), "quantity": 2}], "payment": card}
+        answer = buyer.post("/api/v1/orders", body)
+        assert answer.status_code == 201, answer.text
+        return answer.json()["id"]
+
+    def delivered(people, clients):
+        made = paid(people, clients)
+        support = lambda_account(clients["orders"], people["support"])
+        for status in ("processing", "shipped", "delivered"):
+            assert support("PUT", f"/api/v1/orders/{made}/status", json={"status": status}).status_code == 200
+        return made
 
     def new_user(people, clients):
         return register(clients["users"])
@@ -100,6 +116,13 @@ def operations():
         "void": ("payments", None, lambda p, c: ("POST", payment(c) + "/void", {})),
         "refund": ("payments", None, lambda p, c: ("PUT", f"{payment(c, '/capture')}/refunds/{uuid.uuid4()}", {"amount": 1})),
         "get payment": ("payments", None, lambda p, c: ("GET", payment(c), None)),
+        "create and pay order": ("orders", "customer", lambda p, c: (
+            "POST", "/api/v1/orders", {"items": [{"product_id": product(p, c), "quantity": 2}], "payment": card})),
+        "pay order by card": ("orders", "customer", lambda p, c: ("POST", f"/api/v1/orders/{order(p, c)}/pay", card)),
+        "cancel paid order": ("orders", "customer", lambda p, c: ("POST", f"/api/v1/orders/{paid(p, c)}/cancel", {})),
+        "refund order": ("orders", "support", lambda p, c: ("POST", f"/api/v1/orders/{delivered(p, c)}/refunds", {"restock": True})),
+        "refund a part": ("orders", "support", lambda p, c: ("POST", f"/api/v1/orders/{delivered(p, c)}/refunds", {"amount": 1})),
+        "list refunds": ("orders", "customer", lambda p, c: ("GET", f"/api/v1/orders/{order(p, c)}/refunds", None)),
         "confirm order": ("orders", "support", lambda p, c: ("PUT", f"/api/v1/orders/{order(p, c)}/status", {"status": "confirmed"})),
     }
 
@@ -139,3 +162,4 @@ def test_recovery_settles_everything(shop):
     """Runs after the others: all orders that were not paid expire, and no hold is left without its order."""
     settle(shop, seconds=60)
     assert_stock_adds_up(shop)
+    assert_money_adds_up(shop)
