@@ -126,7 +126,7 @@ enum fault reply_settled(struct task *t, struct claim *claim, struct str operati
 		return refuse_card(&t->scope, &claim->order_id, now.payment.decline_code,
 			now.payment.decline_message);
 	keys_reply(reply, operation, &now);
-	if (!now.is_idle)
+	if (!now.is_idle && (fault != OK || claim->waits)) /* else it is another change's */
 		reply->status = 202;
 	return OK;
 }

@@ -186,7 +186,7 @@ static enum fault cancel_payment(
 	TRY(store_ask_cancel(t, order, change->actor, change->note));
 	const enum fault fault = store_take_up(t, &order->id, &claim);
 	if (fault != OK)
-		claim = (struct claim){.order_id = order->id, .step = STEP_IDLE};
+		claim = (struct claim){.order_id = order->id, .waits = true}; /* for others */
 	if (fault != OK && fault != FAULT_NOT_FOUND)
 		return fault;
 	scope_forgive(&t->scope);
