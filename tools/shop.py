@@ -33,7 +33,7 @@ ADMIN_PORTS = {"gateway": 9080, "users": 9081, "products": 9082, "orders": 9083,
 TLS_PORTS = {"gateway": 8443}
 ROLES = ("admin", "seller", "support", "customer")
 # Who calls whom inside: each pair has a secret of its own.
-PAIRS = [("orders", "products"), ("users", "orders"), ("orders", "payments")]
+PAIRS = [("orders", "products"), ("users", "orders"), ("orders", "payments"), ("gateway", "orders"), ("gateway", "products")]
 READY_SECONDS = 30
 
 
@@ -218,7 +218,8 @@ class Shop:
         if program in ("gateway", "orders"):
             environment["PRODUCTS_URL"] = self.urls("products")
         if program == "gateway":
-            environment.update(ORDERS_URL=self.urls("orders"), DOCS_DIR=self.path("docs"), CORS_ORIGINS="*")
+            environment.update(ORDERS_URL=self.urls("orders"), DOCS_DIR=self.path("docs"), CORS_ORIGINS="*",
+                               REDIS_URL=self.redis.url())
         else:
             environment["DATABASE_URL"] = self.database_url(program)
         if program in ("users", "products", "orders"):

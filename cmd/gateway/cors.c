@@ -4,6 +4,7 @@
  * preflight asks for. Credentials are in Authorization, never in cookies, so "*" is harmless. */
 #include "gateway.h"
 
+static bool is_any(void);
 static bool is_allowed(struct str origin);
 
 static const struct str any = {"*", 1};
@@ -12,28 +13,37 @@ void before_reply(const struct request *request, struct reply *reply)
 {
 	const struct str origin = request_header(request, STR("origin"));
 	const struct texts *origins = &settings.cors_origins;
-	const bool is_any = origins->count == 1 && str_eq(origins->at[0], any);
 
 	if (origins->count == 0)
 		return;
-	if (!is_any)
+	if (!is_any())
 		reply_header(reply, "vary", STR("Origin"));
-	if (origin.len == 0 || !(is_any || is_allowed(origin)))
+	if (origin.len == 0 || !cors_allows(origin))
 		return;
-	reply_header(reply, "access-control-allow-origin", is_any ? any : origin);
+	reply_header(reply, "access-control-allow-origin", is_any() ? any : origin);
 	if (str_eq(request->method, STR("OPTIONS")) &&
 		request_header(request, STR("access-control-request-method")).len > 0) {
 		reply_header(reply, "access-control-allow-methods",
 			STR("GET, HEAD, POST, PUT, PATCH, DELETE"));
 		reply_header(reply, "access-control-allow-headers",
 			STR("Authorization, Content-Type, Idempotency-Key, If-Match, "
-			    "If-None-Match, X-Request-Id, Traceparent"));
+			    "If-None-Match, Last-Event-ID, X-Request-Id, Traceparent"));
 		reply_header(reply, "access-control-max-age", STR("600"));
 	} else {
 		reply_header(reply, "access-control-expose-headers",
 			STR("ETag, Location, Link, X-Request-Id, RateLimit, RateLimit-Policy, "
 			    "Retry-After, Deprecation, Sunset"));
 	}
+}
+
+bool cors_allows(struct str origin)
+{
+	return is_any() || is_allowed(origin);
+}
+
+static bool is_any(void)
+{
+	return settings.cors_origins.count == 1 && str_eq(settings.cors_origins.at[0], any);
 }
 
 static bool is_allowed(struct str origin)

@@ -45,8 +45,12 @@ void headers_return(const struct upstream_reply *up, struct reply *reply);
 /* The operation takes an Idempotency-Key and the request has one: it may be sent once more. */
 bool request_is_keyed(const struct request *request);
 
-/* ---- cors.c: just before a reply is sent ---- */
+/* ---- cors.c ---- */
 
+/* Whether pages of that origin may call. */
+bool cors_allows(struct str origin);
+
+/* Just before a reply is sent. */
 void before_reply(const struct request *request, struct reply *reply);
 
 /* ---- docs.c ---- */

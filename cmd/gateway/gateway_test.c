@@ -281,7 +281,7 @@ static void preflights(void **state)
 		STR("GET, HEAD, POST, PUT, PATCH, DELETE"));
 	assert_str_equal(reply_value(&reply, STR("access-control-allow-headers")),
 		STR("Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, "
-		    "X-Request-Id, Traceparent"));
+		    "Last-Event-ID, X-Request-Id, Traceparent"));
 	request.header_count = 1; /* a plain OPTIONS */
 	reply.header_count = 0;
 	before_reply(&request, &reply);

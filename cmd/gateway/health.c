@@ -50,7 +50,8 @@ static enum fault check(struct task *t, size_t peer)
 	struct upstream_reply reply;
 
 	task_deadline_within(t, CHECK_US);
-	const enum fault fault = upstream_call(t, service_peer(peers[peer].name), &request, &reply);
+	const enum fault fault =
+		upstream_call(t, service_proxied(peers[peer].name), &request, &reply);
 	atomic_store(&peers[peer].state, fault == OK && reply.status == 200 ? UP : DOWN);
 	return OK; /* a service that is away is no failure of the check */
 }
@@ -96,7 +97,7 @@ enum fault list_services(struct task *t, const struct request *request, struct r
 	for (size_t i = 0; i < PEERS; i++) {
 		struct upstream_address_state *states;
 		const size_t count =
-			upstream_states(service_peer(peers[i].name), &t->scope, &states);
+			upstream_states(service_proxied(peers[i].name), &t->scope, &states);
 
 		listed[i] = (struct listed_service){.name = str_from(peers[i].name),
 			.status = atomic_load(&peers[i].state),

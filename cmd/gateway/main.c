@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The edge: what a request from outside meets first. It routes to the services and knows nothing of
  * what they do; who may do what is decided where it is done. */
-#include "gateway.h"
+#include "live.h"
 
 struct settings settings;
 
@@ -13,9 +13,9 @@ static const struct config_field config[] = {
 };
 
 static const struct service_peer peers[] = {
-	{.name = "users"},
-	{.name = "products"},
-	{.name = "orders"},
+	{.name = "users", .proxied = true},
+	{.name = "products", .internal = true, .proxied = true},
+	{.name = "orders", .internal = true, .proxied = true},
 };
 
 int main(int argc, char **argv)
@@ -33,6 +33,10 @@ int main(int argc, char **argv)
 		.config_struct = &settings,
 		.peers = peers,
 		.peer_count = sizeof peers / sizeof *peers,
+		.redis = true,
+		.events = &hub_events,
+		.start_thread = hub_start,
+		.stop_thread = hub_stop,
 		.jobs = health_jobs,
 		.job_count = health_job_count,
 		.start = docs_open,

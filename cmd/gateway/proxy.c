@@ -38,7 +38,7 @@ static enum fault proxy(
 	struct stream *body;
 
 	TRY(headers_forward(&t->scope, request, &up));
-	TRY(upstream_open(t, service_peer(peer), &up, &answer, &body));
+	TRY(upstream_open(t, service_proxied(peer), &up, &answer, &body));
 	headers_return(&answer, reply);
 	if (answer.status >= 500 && !is_problem(reply)) {
 		if (body != NULL)

@@ -2,7 +2,7 @@
  * Everything that can be reached from outside, and who answers it. Who may call is up to the
  * services (ANYONE here): the gateway only refuses a token that is no good. What is not in this
  * table is not reachable, /internal least of all. */
-#include "gateway.h"
+#include "live.h"
 
 #define V1 "/api/v1"
 
@@ -56,6 +56,10 @@ const struct route routes[] = {
 	{"PUT", V1 "/orders/{id}/status", proxy_to_orders, ANYONE},
 	{"PATCH", V1 "/orders/{id}/status", proxy_to_orders, ANYONE},
 	{"GET", V1 "/orders/{id}/history", proxy_to_orders, ANYONE},
+
+	{"GET", V1 "/ws", live_ws, ANYONE},
+	{"GET", V1 "/events", live_sse, ANYONE},
+	{"POST", V1 "/events/ticket", live_ticket, USER},
 
 	{"GET", V1 "/openapi.json", docs_openapi, ANYONE, .cache_control = "no-cache"},
 	{"GET", "/docs", docs_page, ANYONE, .cache_control = "no-cache"},

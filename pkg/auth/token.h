@@ -54,3 +54,5 @@ enum fault verifier_check(struct verifier *v, struct scope *s, struct str token,
 
 /* A session was ended: its tokens are refused until they would have expired. */
 void verifier_refuse_session(struct verifier *v, const struct uuid *session_id, int64_t until_s);
+bool verifier_session_refused(
+	const struct verifier *v, const struct uuid *session_id, int64_t now_s);

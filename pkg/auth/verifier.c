@@ -127,6 +127,7 @@ enum fault verifier_check(
 		.user_id = found->user_id,
 		.session_id = found->session_id,
 		.role = (enum role)found->role,
+		.expires_s = found->until_s - TOKEN_LEEWAY_S,
 	};
 	return OK;
 }
@@ -134,6 +135,12 @@ enum fault verifier_check(
 void verifier_refuse_session(struct verifier *v, const struct uuid *session_id, int64_t until_s)
 {
 	token_cache_refuse(&v->cache, session_id, until_s);
+}
+
+bool verifier_session_refused(
+	const struct verifier *v, const struct uuid *session_id, int64_t now_s)
+{
+	return token_cache_refused(&v->cache, session_id, now_s);
 }
 
 static enum fault verify(struct verifier *v, struct scope *s, struct str token, int64_t now_s,

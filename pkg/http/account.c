@@ -151,7 +151,7 @@ void account_live_ended(const struct live *l)
 		LOG_INT("messages", l->messages_sent), LOG_INT("bytes", l->bytes_sent),
 		LOG_INT("received", l->messages_received),
 		LOG_MS("ms", clock_monotonic_us() - l->opened_us), LOG_STR("peer", l->peer),
-		LOG_STR("user", uuid_format(&l->user_id, user)));
+		LOG_STR("user", uuid_format(&l->config.user_id, user)));
 }
 
 /* ---- log ---- */

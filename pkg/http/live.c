@@ -105,7 +105,6 @@ static struct live *live_new(struct server_worker *w, const struct request *requ
 	list_init(&l->link);
 	l->heard = true;
 	l->route = request->route;
-	l->user_id = request->caller.user_id;
 	texts = l->texts;
 	l->request_id = keep(&texts, request->id);
 	l->traceparent = keep(&texts, traceparent);

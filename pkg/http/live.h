@@ -38,6 +38,7 @@ enum {
 struct live_config {
 	enum live_kind kind;
 	int64_t until_us; /* loop_now_us's clock; INT64_MAX: for ever */
+	struct uuid user_id; /* whose it is, for the log */
 	void *owner;
 	/* A client's message, borrowed. NULL: they are read and thrown away. */
 	void (*message)(void *owner, struct str message);

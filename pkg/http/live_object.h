@@ -63,7 +63,6 @@ struct live {
 
 	/* for the log line at its end; the texts stand behind the struct */
 	const struct route *route;
-	struct uuid user_id;
 	struct str request_id;
 	struct str traceparent;
 	struct str peer;

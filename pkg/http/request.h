@@ -16,6 +16,7 @@ struct caller {
 	struct uuid user_id;
 	struct uuid session_id;
 	enum role role;
+	int64_t expires_s; /* when the access token ends, since 1970; 0 without one */
 	struct str service;
 	struct str actor; /* "user:<id>", or for whom the service calls: also "system" */
 };

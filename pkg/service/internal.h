@@ -29,6 +29,7 @@ struct service_thread {
 	struct pg *pg;
 	struct redis *redis;
 	struct upstream *peers[SERVICE_PEERS_MAX];
+	struct upstream *proxied[SERVICE_PEERS_MAX]; /* NULL: none */
 	struct verifier *verifier;
 	unsigned keys_version; /* of the verifier's */
 

@@ -19,6 +19,7 @@
 struct service_peer {
 	const char *name; /* "products"; its addresses come from PRODUCTS_URL */
 	bool internal; /* calls carry a MAC */
+	bool proxied; /* requests from outside go to it as well: by service_proxied */
 };
 
 /* Background work: runs as a task on the first loop, as soon as the database is there and again
@@ -94,6 +95,9 @@ int service_main(int argc, char **argv, const struct service *service);
 
 /* The calling thread's client of a peer; by name, of service.peers. */
 struct upstream *service_peer(const char *name);
+
+/* The one for requests from outside, which carry no MAC whatever the peer is; of `proxied` ones. */
+struct upstream *service_proxied(const char *name);
 
 /* The rules that access tokens of this shop follow (TOKEN_ISSUER, TOKEN_AUDIENCE). */
 const struct token_rules *service_token_rules(void);

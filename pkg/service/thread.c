@@ -166,17 +166,21 @@ static void open_peers(struct service_thread *t)
 	const struct settings *const settings = &process.settings;
 
 	for (size_t i = 0; i < settings->peer_count; i++) {
-		const struct upstream_config config = {
+		struct upstream_config config = {
 			.name = settings->peers[i].name,
 			.addresses = settings->peer_addresses[i].at,
 			.address_count = settings->peer_addresses[i].count,
 			.connections_max = PEER_CONNECTIONS_MAX,
 			.queue_max = PEER_CALLS_WAITING_MAX,
 			.body_bytes_max = PEER_BODY_MAX,
-			.sign = settings->peer_secrets[i] != NULL ? mac_sign : NULL,
-			.sign_key = settings->peer_secrets[i],
 		};
 
+		if (settings->peers[i].proxied)
+			t->proxied[i] = upstream_new(t->loop, &config);
+		if (settings->peer_secrets[i] != NULL) {
+			config.sign = mac_sign;
+			config.sign_key = settings->peer_secrets[i];
+		}
 		t->peers[i] = upstream_new(t->loop, &config);
 	}
 }
@@ -199,8 +203,11 @@ static void tear_down(struct service_thread *t)
 	events_close_thread(t);
 	if (process.service->stop_thread != NULL)
 		process.service->stop_thread(l);
-	for (size_t i = 0; i < process.settings.peer_count; i++)
+	for (size_t i = 0; i < process.settings.peer_count; i++) {
 		upstream_free(t->peers[i]);
+		if (t->proxied[i] != NULL)
+			upstream_free(t->proxied[i]);
+	}
 	if (t->redis != NULL)
 		redis_free(t->redis);
 	if (t->pg != NULL)
@@ -274,13 +281,23 @@ static void look_whether_drained(struct loop_timer *timer)
 
 /* ---- for handlers ---- */
 
-struct upstream *service_peer(const char *name)
+static size_t index_of(const char *peer)
 {
 	for (size_t i = 0; i < process.settings.peer_count; i++)
-		if (strcmp(process.settings.peers[i].name, name) == 0)
-			return thread_here()->peers[i];
+		if (strcmp(process.settings.peers[i].name, peer) == 0)
+			return i;
 	CHECK(!"a peer of that name");
-	return NULL;
+	return 0;
+}
+
+struct upstream *service_peer(const char *name)
+{
+	return thread_here()->peers[index_of(name)];
+}
+
+struct upstream *service_proxied(const char *name)
+{
+	return thread_here()->proxied[index_of(name)];
 }
 
 struct redis *service_redis(void)
