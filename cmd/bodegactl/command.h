@@ -48,6 +48,7 @@ bool output_parse(const char *text, enum output *output);
 enum { COMMAND_HELP = 1000 };
 
 /* The commands. */
+int events_command(int argc, const char **argv);
 int migrate_command(int argc, const char **argv);
 int seed_command(int argc, const char **argv);
 int user_command(int argc, const char **argv);

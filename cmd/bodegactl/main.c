@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 static const struct command commands[] = {
+	{"events", "show events that wait or could not be applied", events_command},
 	{"migrate", "apply and undo the databases' migrations", migrate_command},
 	{"seed", "fill the catalogue with sample products", seed_command},
 	{"user", "make accounts and give roles", user_command},

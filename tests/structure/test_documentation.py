@@ -160,7 +160,7 @@ def test_code_stands_in_the_source(page):
         assert any(code in source for source in sources), f"{page}:\n{code}"
 
 
-@pytest.mark.parametrize("page, least", [("docs/orders.md", 20), ("docs/payments.md", 8)])
+@pytest.mark.parametrize("page, least", [("docs/orders.md", 20), ("docs/payments.md", 8), ("docs/events.md", 10)])
 def test_named_tests_exist(page, least):
     """The tables of what holds, in which file, by which tests."""
     table = list(rows(section(read(page), "Which test proves what", 2)))
