@@ -161,6 +161,11 @@ class Shop:
                     file.write(f"{' '.join(pair)} {base64.b64encode(secrets.token_bytes(32)).decode()}\n")
         servers.give_away(path)
 
+    def pair_secret(self, caller, callee):
+        """With which one service signs its calls to another, in base64."""
+        with open(self.path("secrets", "internal-secrets"), encoding="ascii") as lines:
+            return next(words[2] for words in map(str.split, lines) if words[:2] == [caller, callee])
+
     def write_secret(self, name, text):
         path = self.path("secrets", name)
         if os.path.exists(path):

@@ -30,7 +30,8 @@ func main() {
 	case "users":
 		serve(usersHandler(database(), secret("PASSWORD_PEPPER")))
 	case "orders":
-		serve(ordersHandler(database(), verifier(env("USERS_URL")), env("PRODUCTS_URL"), secret("INTERNAL_SECRET")))
+		serve(ordersHandler(&orders{db: database(), keys: verifier(env("USERS_URL")), products: env("PRODUCTS_URL"),
+			secret: secret("INTERNAL_SECRET"), payments: env("PAYMENTS_URL"), paymentsSecret: secret("PAYMENTS_SECRET")}))
 	case "load":
 		if err := load(os.Args[2:]); err != nil {
 			log.Fatal(err)

@@ -36,10 +36,14 @@ type orders struct {
 	products string
 	client   *http.Client
 	secret   []byte
+
+	payments       string
+	paymentsSecret []byte
 }
 
 type newOrder struct {
 	Items           []newItem       `json:"items"`
+	Payment         *newPayment     `json:"payment"`
 	ShippingAddress json.RawMessage `json:"shipping_address"`
 	Metadata        json.RawMessage `json:"metadata"`
 }
@@ -69,6 +73,7 @@ type order struct {
 	CreatedAt       moment          `json:"created_at"`
 	UpdatedAt       moment          `json:"updated_at"`
 	ExpiresAt       moment          `json:"expires_at"`
+	Payment         *orderPayment   `json:"payment"`
 }
 
 type orderItem struct {
@@ -83,9 +88,8 @@ type orderItem struct {
 	TotalMinor int64     `json:"total_minor"`
 }
 
-func ordersHandler(db *pgxpool.Pool, keys *keySet, products string, secret []byte) http.Handler {
-	o := &orders{db, keys, products, &http.Client{
-		Transport: &http.Transport{MaxIdleConnsPerHost: 64}, Timeout: 10 * time.Second}, secret}
+func ordersHandler(o *orders) http.Handler {
+	o.client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}, Timeout: 10 * time.Second}
 	mux := http.NewServeMux()
 	mux.Handle("POST /api/v1/orders", handler(o.create))
 	return mux
@@ -142,8 +146,13 @@ func (o *orders) create(w http.ResponseWriter, r *http.Request) error {
 	if err := o.reserve(r.Context(), placed, actor); err != nil {
 		return err // the intent is left for a recovery worker
 	}
-	if err := o.place(r.Context(), placed, lease, actor); err != nil {
+	if err := o.place(r.Context(), placed, lease, actor, wanted.Payment); err != nil {
 		return err
+	}
+	if wanted.Payment != nil {
+		if err := o.pay(r.Context(), placed, lease, actor, wanted.Payment); err != nil {
+			return err // likewise
+		}
 	}
 	w.Header().Set("Location", "/api/v1/orders/"+placed.ID.String())
 	w.Header().Set("ETag", fmt.Sprintf(`"%d"`, placed.Version))
@@ -241,7 +250,7 @@ func takeOver(placed *order, held *reservation) error {
 	return nil
 }
 
-func (o *orders) place(ctx context.Context, placed *order, lease int64, actor string) error {
+func (o *orders) place(ctx context.Context, placed *order, lease int64, actor string, payment *newPayment) error {
 	n := len(placed.Items)
 	ids, productIDs, sellerIDs := make([]uuid.UUID, n), make([]uuid.UUID, n), make([]uuid.UUID, n)
 	names, prices, quantities := make([]string, n), make([]int64, n), make([]int32, n)
@@ -250,9 +259,12 @@ func (o *orders) place(ctx context.Context, placed *order, lease int64, actor st
 		names[i], prices[i], quantities[i] = item.Name, item.PriceMinor, item.Quantity
 	}
 	var createdAt, updatedAt, expiresAt time.Time
-	err := o.db.QueryRow(ctx, orderPlace, placed.ID, lease, placed.SubtotalMinor, placed.ShippingMinor, placed.TaxMinor,
-		placed.TotalMinor, actor, ids, productIDs, sellerIDs, names, prices, quantities).Scan(
-		&placed.Version, &createdAt, &updatedAt, &expiresAt)
+	statement, values := orderPlace, []any{placed.ID, lease, placed.SubtotalMinor, placed.ShippingMinor, placed.TaxMinor,
+		placed.TotalMinor, actor, ids, productIDs, sellerIDs, names, prices, quantities}
+	if payment != nil {
+		statement, values = orderPlacePaying, append(values, payment.Token, stepLease.Microseconds())
+	}
+	err := o.db.QueryRow(ctx, statement, values...).Scan(&placed.Version, &createdAt, &updatedAt, &expiresAt)
 	placed.Status = "pending"
 	placed.CreatedAt, placed.UpdatedAt, placed.ExpiresAt = moment(createdAt), moment(updatedAt), moment(expiresAt)
 	return err

@@ -76,6 +76,7 @@ func productsHandler(db *pgxpool.Pool, redis *redis.Client, secret []byte) http.
 	mux.Handle("GET /api/v1/products/search", handler(p.search))
 	mux.Handle("GET /api/v1/products/{id}", handler(p.read))
 	mux.Handle("PUT /internal/reservations/{order_id}", handler(p.reserve))
+	mux.Handle("POST /internal/reservations/{order_id}/commit", handler(p.commit))
 	return mux
 }
 
