@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The service as a table. */
 #include "handlers.h"
+#include "service/service.h"
 
 const struct route routes[] = {
 	{"POST", "/api/v1/orders", order_create, USER},
@@ -18,6 +19,7 @@ const struct route routes[] = {
 	{"POST", "/api/v1/orders/{id}/refunds", order_refund, SUPPORT | ADMIN},
 	{"GET", "/api/v1/orders/{id}/refunds", order_refunds_list, USER},
 	{"POST", "/internal/webhooks/payments", payment_webhook, ANYONE}, /* by its signature */
+	{"GET", "/internal/events", service_replay, SERVICE},
 	{"DELETE", "/internal/users/{user_id}", user_close, SERVICE},
 };
 const size_t route_count = sizeof routes / sizeof routes[0];

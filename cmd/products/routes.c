@@ -30,6 +30,7 @@ static const struct route routes[] = {
 	{"POST", CATEGORIES, category_create, ADMIN},
 	{"PUT", CATEGORIES "/{slug}", category_change, ADMIN},
 	{"DELETE", CATEGORIES "/{slug}", category_remove, ADMIN},
+	{"GET", "/internal/events", service_replay, SERVICE},
 	{"PUT", RESERVATION, reservation_put, SERVICE},
 	{"POST", RESERVATION, reservation_put, SERVICE},
 	{"GET", RESERVATION, reservation_read, SERVICE},

@@ -4,7 +4,7 @@
  * checked by the database in the statement that writes, never by what we remember. */
 #include "amqp/relay.h"
 
-#include "amqp/event.h"
+#include "amqp/outbox.h"
 #include "base/check.h"
 #include "base/clock.h"
 #include "metrics/metrics.h"
@@ -42,7 +42,6 @@ static enum fault measure(struct task *t, struct relay *r);
 static enum fault run_round(struct task *t, struct relay *r, bool *moved);
 static enum fault publish(struct task *t, struct relay *r, bool *moved);
 static enum fault read_batch(struct task *t, struct relay *r, struct batch *batch);
-static void take_event(struct pg_row *row, struct event *event);
 static enum fault mark(
 	struct task *t, struct relay *r, const struct batch *batch, size_t confirmed);
 
@@ -65,8 +64,7 @@ static const struct pg_statement number = {
 	"outbox_number", PG_WRITE, "SELECT outbox_number($1::text, $2::integer)"};
 
 static const struct pg_statement read_events = {"outbox_read", PG_SLOW,
-	"SELECT p.partition, p.epoch, o.position, o.id::text, o.type, o.subject, o.sequence,\n"
-	"	o.person, o.at, o.traceparent, o.data\n"
+	"SELECT " OUTBOX_EVENT "\n"
 	"FROM outbox_partitions p\n"
 	"CROSS JOIN LATERAL (\n"
 	"	SELECT * FROM outbox e\n"
@@ -238,7 +236,7 @@ static enum fault read_batch(struct task *t, struct relay *r, struct batch *batc
 		struct buf b = buf_new(s->arena);
 
 		event->source = r->source;
-		take_event(&row, event);
+		outbox_take(&row, event);
 		event_write(&b, event);
 		batch->messages[i] = (struct message){
 			.exchange = STR(BROKER_EXCHANGE),
@@ -250,22 +248,6 @@ static enum fault read_batch(struct task *t, struct relay *r, struct batch *batc
 		};
 	}
 	return OK;
-}
-
-/* The columns in the statement's order. */
-static void take_event(struct pg_row *row, struct event *event)
-{
-	event->partition = pg_take_int32(row);
-	event->epoch = pg_take_int64(row);
-	event->position = pg_take_int64(row);
-	event->id = pg_take_text(row);
-	event->type = pg_take_text(row);
-	event->subject = pg_take_uuid(row);
-	event->sequence = pg_take_int64(row);
-	event->person = pg_take_uuid(row);
-	event->time_us = pg_take_time(row);
-	event->traceparent = pg_take_text(row);
-	event->data = pg_take_text(row);
 }
 
 /* The first `confirmed` messages are with the broker: the last one of each partition counts. */

@@ -4,13 +4,32 @@
  * nothing is heard. The program is ready all the same, and while RabbitMQ is away. */
 #include "service/internal.h"
 
+#include "amqp/outbox.h"
+
 enum {
 	RELAY_EVERY_US = 20000, /* how long an event waits at most to be looked at */
 	SWEEP_EVERY_US = 600000000,
-	LEAVE_US = 1000000
+	LEAVE_US = 1000000,
+	REPLAY_EVENTS_MAX = 100,
+	REPLAY_BYTES = 256 << 10 /* then the page ends */
 };
 
+/* GET /internal/events?person=&after=&limit= */
+struct replay_query {
+	struct uuid person;
+	int64_t after;
+	int32_t limit;
+};
+
+static const struct field replay_fields[] = {
+	FIELD(struct replay_query, person, UUID, REQUIRED),
+	FIELD(struct replay_query, after, INT64, OPTIONAL, .max = INT64_MAX),
+	FIELD(struct replay_query, limit, INT32, OPTIONAL, .min = 1, .max = REPLAY_EVENTS_MAX),
+};
+static const struct field_table replay_table = FIELD_TABLE(struct replay_query, replay_fields);
+
 static bool has_outbox(void);
+static struct str page_write(struct scope *s, const struct outbox_page *page);
 static void add_statements(struct pg_schema *schema, const struct pg_statement **to,
 	const struct pg_statement *const *from, size_t count);
 static struct broker broker(void);
@@ -31,6 +50,7 @@ size_t events_job_count(void)
 
 const struct pg_schema *events_schema(void)
 {
+	static const struct pg_statement *const after = &outbox_after_statement;
 	const struct pg_schema *const own = process.service->schema;
 	const struct pg_statement **statements;
 	struct pg_schema *schema;
@@ -39,7 +59,7 @@ const struct pg_schema *events_schema(void)
 		return own;
 	schema = scope_alloc(&process.scope, sizeof *schema);
 	statements = arena_alloc_array(process.scope.arena,
-		own->statement_count + relay_statement_count + consumer_statement_count,
+		own->statement_count + relay_statement_count + consumer_statement_count + 1,
 		sizeof(struct pg_statement *));
 	*schema = *own;
 	schema->statements = statements;
@@ -47,6 +67,7 @@ const struct pg_schema *events_schema(void)
 	add_statements(schema, statements, own->statements, own->statement_count);
 	add_statements(schema, statements, relay_statements, relay_statement_count);
 	add_statements(schema, statements, consumer_statements, consumer_statement_count);
+	add_statements(schema, statements, &after, 1);
 	return schema;
 }
 
@@ -109,6 +130,40 @@ void events_close_thread(struct service_thread *t)
 	leave(t->loop);
 	relay_free(process.relay);
 	publisher_free(process.publisher);
+}
+
+/* ---- what a person was told ---- */
+
+enum fault service_replay(struct task *t, const struct request *request, struct reply *reply)
+{
+	struct scope *s = &t->scope;
+	struct replay_query query = {.after = OUTBOX_NOW, .limit = REPLAY_EVENTS_MAX};
+	struct outbox_page page;
+
+	if (!str_eq(request->caller.service, STR("gateway")))
+		return fail(s, FAULT_FORBIDDEN, "only the gateway may ask for this");
+	TRY(request_query(s, request, &replay_table, &query));
+	TRY(outbox_after(t, &query.person, query.after, query.limit, &page));
+	return reply_json(reply, 200, page_write(s, &page));
+}
+
+/* As many as fit: the rest is for the next page. */
+static struct str page_write(struct scope *s, const struct outbox_page *page)
+{
+	struct buf json = buf_new(s->arena);
+	size_t i = 0;
+
+	buf_add(&json, STR("{\"events\":["));
+	for (; i < page->count && json.len < REPLAY_BYTES; i++) {
+		page->events[i].source = str_from(process.service->events->source);
+		if (i > 0)
+			buf_char(&json, ',');
+		event_write(&json, &page->events[i]);
+	}
+	buf_format(&json, "],\"position\":\"%lld\",\"has_more\":%s,\"resync\":%s}",
+		(long long)page->position, page->has_more || i < page->count ? "true" : "false",
+		page->resync ? "true" : "false");
+	return buf_str(&json);
 }
 
 static bool has_outbox(void)

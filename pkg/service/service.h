@@ -105,5 +105,9 @@ const struct token_rules *service_token_rules(void);
 /* The calling thread's Redis client; NULL when the service has none. */
 struct redis *service_redis(void);
 
+/* GET /internal/events, for the gateway: what a person was told by this service's outbox
+ * (api/internal.yaml). */
+handler_fn service_replay;
+
 /* The thread's verifier of access tokens. */
 struct verifier *service_verifier(void);
