@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { PAGE, OPENAPI }; /* in files[] */
+enum { PAGE, OPENAPI, LIVE }; /* in files[] */
 
 static struct {
 	const char *name;
@@ -21,6 +21,8 @@ static struct {
 } files[] = {
 	[PAGE] = {.name = "index.html", .type = "text/html; charset=utf-8"},
 	[OPENAPI] = {.name = "openapi.json", .type = "application/json"},
+	[LIVE] = {.name = "live.html", .type = "text/html; charset=utf-8"},
+	{.name = "live.js", .type = "text/javascript; charset=utf-8"},
 	{.name = "swagger-initializer.js", .type = "text/javascript; charset=utf-8"},
 	{.name = "swagger-ui.css", .type = "text/css; charset=utf-8"},
 	{.name = "swagger-ui-bundle.js", .type = "text/javascript; charset=utf-8"},
@@ -31,6 +33,7 @@ enum { FILES = sizeof files / sizeof *files };
 
 static enum fault open_file(struct scope *s, size_t i);
 static enum fault read_file(struct scope *s, size_t i, struct str *bytes);
+static enum fault page(struct task *t, struct reply *reply, size_t i);
 static enum fault answer(struct task *t, struct reply *reply, size_t i);
 
 enum fault docs_open(struct scope *s)
@@ -80,12 +83,24 @@ static enum fault read_file(struct scope *s, size_t i, struct str *bytes)
 enum fault docs_page(struct task *t, const struct request *request, struct reply *reply)
 {
 	(void)request;
-	if (files[PAGE].fd == 0)
+	return page(t, reply, PAGE);
+}
+
+enum fault docs_live(struct task *t, const struct request *request, struct reply *reply)
+{
+	(void)request;
+	return page(t, reply, LIVE);
+}
+
+/* Nothing of it comes from elsewhere, nor goes there. */
+static enum fault page(struct task *t, struct reply *reply, size_t i)
+{
+	if (files[i].fd == 0)
 		return fail(&t->scope, FAULT_NOT_FOUND, "this gateway has no documentation");
 	reply_header(reply, "content-security-policy",
 		STR("default-src 'self'; style-src 'self' 'unsafe-inline'; "
 		    "img-src 'self' data:; frame-ancestors 'none'"));
-	return answer(t, reply, PAGE);
+	return answer(t, reply, i);
 }
 
 enum fault docs_file(struct task *t, const struct request *request, struct reply *reply)

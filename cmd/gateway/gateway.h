@@ -58,7 +58,7 @@ void before_reply(const struct request *request, struct reply *reply);
 /* Opens the files of DOCS_DIR; FAULT_INVALID when one is missing. */
 enum fault docs_open(struct scope *s) MUST_CHECK;
 
-handler_fn docs_page, docs_file, docs_openapi;
+handler_fn docs_page, docs_live, docs_file, docs_openapi;
 
 /* ---- health.c ---- */
 

@@ -63,6 +63,7 @@ const struct route routes[] = {
 
 	{"GET", V1 "/openapi.json", docs_openapi, ANYONE, .cache_control = "no-cache"},
 	{"GET", "/docs", docs_page, ANYONE, .cache_control = "no-cache"},
+	{"GET", "/docs/live", docs_live, ANYONE, .cache_control = "no-cache"},
 	{"GET", "/docs/{file}", docs_file, ANYONE, .cache_control = "public, max-age=86400"},
 	{"GET", "/services", list_services, ADMIN},
 };

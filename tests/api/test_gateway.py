@@ -52,6 +52,16 @@ def test_docs(gateway):
     assert len(document.json()["paths"]) >= 25
 
 
+def test_docs_live(gateway):
+    assert "/docs/live" in gateway.get("/docs").text
+    page, script = gateway.get("/docs/live"), gateway.get("/docs/live.js")
+    assert page.status_code == script.status_code == 200
+    assert page.headers["content-security-policy"].startswith("default-src 'self';")
+    for text in (page.text, script.text):
+        assert "http://" not in text and "https://" not in text
+    assert "<script>" not in page.text and "onclick=" not in page.text  # the policy would not have it
+
+
 def test_health_tells_of_each_service(gateway):
     body = gateway.get("/health").json()
     text = json.dumps(body)
