@@ -47,11 +47,12 @@ enum fault keys_run(
 		if (settled || fault == FAULT_KEY_BUSY)
 			continue; /* whoever had it is gone, and has left nothing behind */
 		recall(s, &told);
-		if (!keyed_is_refusal(fault))
+		if (fault != OK && !keyed_is_refusal(fault))
 			return fault;
-		keyed_problem(t, fault, request->path, reply);
+		if (fault != OK)
+			keyed_problem(t, fault, request->path, reply);
 		scope_forgive(s);
-		TRY(keyed_refuse(t, &key, reply, &kept));
+		TRY(keyed_record(t, &key, reply, &kept));
 		if (kept)
 			return OK;
 	}
@@ -59,12 +60,12 @@ enum fault keys_run(
 }
 
 /* What this request has begun: it is answered as the key's row says, so that a repeat can only get
- * the same. What has not ended stays with the key. */
+ * the same. What has not ended stays with the key: not even a refusal is told before it is kept,
+ * for what leads to it may yet come out otherwise. */
 static enum fault answer_of_own(
 	struct task *t, struct keyed *key, enum fault fault, struct reply *reply)
 {
 	struct scope *s = &t->scope;
-	const struct scope told = *s;
 	struct reply *own = scope_alloc(s, sizeof *own);
 	enum keyed_state state;
 	bool kept;
@@ -78,9 +79,8 @@ static enum fault answer_of_own(
 	TRY(keyed_find(t, NULL, key, reply, &state));
 	if (state == KEYED_ANSWERED)
 		return OK;
-	recall(s, &told);
 	if (fault != OK)
-		return fault;
+		return fail(s, FAULT_UNKNOWN, "it is being put right");
 	TRY(keyed_answer(t, NULL, key, own, &kept));
 	if (!kept)
 		return keyed_find(t, NULL, key, reply, &state);

@@ -11,7 +11,8 @@
 
 /* The operation; `key` is NULL for a request without one. It hands the key to store_begin,
  * store_take or the like. When what it does has ended, the answer is kept already (below) and need
- * not be in the reply; when it returns OK before that (202), the reply is kept as its answer. */
+ * not be in the reply; when it returns OK before that (202), or without having used the key, the
+ * reply is kept as its answer. */
 typedef enum fault keys_fn(
 	struct task *t, const struct request *request, struct keyed *key, struct reply *reply);
 

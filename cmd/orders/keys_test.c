@@ -311,12 +311,16 @@ static void what_may_succeed_later_is_not_kept(void **state)
 	}
 }
 
+/* Behind another order, so that they are written together. */
 static void twenty_at_once_are_one(void **state)
 {
 	static struct sending all[20];
+	static struct sending other;
 	const struct sending *answered = NULL;
 
 	(void)state;
+	other = ordering("other");
+	job_start(&other.job);
 	for (size_t i = 0; i < 20; i++) {
 		all[i] = ordering("k");
 		job_start(&all[i].job);
@@ -331,8 +335,10 @@ static void twenty_at_once_are_one(void **state)
 			assert_same(&all[i], answered);
 		answered = &all[i];
 	}
+	turn_until(other.job.task == NULL);
+	assert_int_equal(other.job.fault, OK);
 	assert_non_null(answered);
-	assert_int_equal(count_orders(), 1);
+	assert_int_equal(count_orders(), 2);
 	assert_whole();
 }
 
@@ -487,6 +493,7 @@ static void another_key_meets_the_busy_order(void **state)
 	products.status = 503;
 	assert_int_equal(sent(&first), FAULT_UNAVAILABLE);
 	assert_int_equal(sent(&other), FAULT_ORDER_BUSY);
+	assert_string_equal(other.job.detail, "another change of this order is under way");
 	assert_int_equal(count_keys("key = 'other'"), 0);
 }
 
@@ -528,6 +535,82 @@ static void accepted_is_an_answer_too(void **state)
 		observe("SELECT concat_ws(' ', status, step) FROM orders"), "cancelled idle");
 	assert_int_equal(sent(&third), OK);
 	assert_same(&third, &first);
+}
+
+/* What writes no key of its own is answered again all the same. */
+static enum fault count_only(
+	struct task *t, const struct request *request, struct keyed *key, struct reply *reply)
+{
+	static unsigned done;
+
+	(void)request;
+	(void)key;
+	return reply_json(reply, 200, scope_format(&t->scope, "{\"done\":%u}", ++done));
+}
+
+static enum fault count_only_handler(
+	struct task *t, const struct request *request, struct reply *reply)
+{
+	return keys_run(t, request, reply, count_only);
+}
+
+static void what_claims_no_key_is_answered_again(void **state)
+{
+	struct sending first = changing(count_only_handler, "cancel", "{}");
+	struct sending again = first;
+
+	(void)state;
+	assert_int_equal(sent(&first), OK);
+	assert_string_equal(first.answer, "{\"done\":1}");
+	assert_int_equal(sent(&again), OK);
+	assert_same(&again, &first);
+}
+
+static enum fault answer_once_more(struct task *t, struct job *job)
+{
+	struct reply reply = {.arena = t->scope.arena};
+	struct uuid id;
+
+	(void)job;
+	CHECK(uuid_parse(str_from(placed_id), &id));
+	(void)reply_json(&reply, 500, STR("{}"));
+	return store_answer(t, NULL, &id, &reply);
+}
+
+static void an_answer_stays(void **state)
+{
+	struct sending first = cancelling();
+	struct sending again = first;
+
+	(void)state;
+	assert_int_equal(sent(&first), OK);
+	assert_int_equal(run(answer_once_more), OK);
+	assert_int_equal(sent(&again), OK);
+	assert_same(&again, &first);
+}
+
+/* Products refuses, and that cannot be written down: later it may have what is wanted. */
+static void a_refusal_is_told_only_when_it_is_kept(void **state)
+{
+	struct sending pay, again;
+
+	for (unsigned n = 1; n == 1 || pay.job.waits >= n - 1; n++) {
+		(void)placed(state);
+		pay = again = paying();
+		products.body = too_little;
+		products.status = 409;
+		pay.job.inject_at = n;
+		pay.job.inject_fault = FAULT_UNAVAILABLE;
+		(void)sent(&pay);
+		assert_int_not_equal(pay.job.fault, FAULT_INSUFFICIENT_STOCK);
+		turn_until(is_whole());
+		products.status = 0;
+		end_leases();
+		assert_int_equal(run(recover), OK);
+		assert_int_equal(sent(&again), OK);
+		if (pay.job.fault == OK)
+			assert_same(&again, &pay);
+	}
 }
 
 /* ---- every wait ---- */
@@ -590,6 +673,23 @@ static enum fault sweep(struct task *t, struct job *job)
 {
 	(void)job;
 	return keyed_sweep(t);
+}
+
+static void an_old_intent_keeps_its_key(void **state)
+{
+	struct sending first = ordering("k");
+	struct sending again = first;
+
+	(void)state;
+	first.job.inject_at = 2;
+	first.job.inject_fault = FAULT_UNAVAILABLE;
+	products.body = "{\"code\":\"unavailable\"}";
+	products.status = 503;
+	assert_int_equal(sent(&first), FAULT_UNAVAILABLE);
+	observe("UPDATE idempotency_keys SET created_at = now() - interval '25 hours'");
+	observe("UPDATE orders SET lease_until = now() + interval '1 minute'");
+	assert_int_equal(sent(&again), FAULT_KEY_BUSY);
+	assert_int_equal(observe_number("SELECT count(*) FROM orders"), 1);
 }
 
 static void keys_run_out_but_not_under_way(void **state)
@@ -681,7 +781,11 @@ int main(void)
 		cmocka_unit_test_setup(a_repeat_finishes_what_was_begun, placed),
 		cmocka_unit_test_setup(another_key_meets_the_busy_order, placed),
 		cmocka_unit_test_setup(accepted_is_an_answer_too, placed),
+		cmocka_unit_test_setup(what_claims_no_key_is_answered_again, placed),
+		cmocka_unit_test_setup(an_answer_stays, placed),
+		cmocka_unit_test_setup(a_refusal_is_told_only_when_it_is_kept, fresh),
 		cmocka_unit_test_setup(every_wait_may_fail, fresh),
+		cmocka_unit_test_setup(an_old_intent_keeps_its_key, fresh),
 		cmocka_unit_test_setup(keys_run_out_but_not_under_way, placed),
 		cmocka_unit_test_setup(a_deleted_account_leaves_nothing, placed),
 	};

@@ -39,7 +39,8 @@ const struct pg_statement orders_begin = {"orders_begin", PG_WRITE,
 	"		AS w (id, user_id, currency, shipping_address, metadata, actor,\n"
 	"			caller, operation, key, fingerprint)),\n"
 	"claimed AS (\n" KEY_CLAIM(
-		"	SELECT caller, operation, key, fingerprint, id\n"
+		"	SELECT DISTINCT ON (caller, operation, key) caller, operation, key, "
+		"fingerprint, id\n"
 		"	FROM wanted\n"
 		"	WHERE key IS NOT NULL\n"
 		"	ORDER BY caller, operation, key") "	RETURNING order_id)\n"
@@ -549,7 +550,7 @@ static const struct pg_statement *const statements[] = {
 	&orders_forget_answers,
 	&keyed_read,
 	&keyed_keep,
-	&keyed_refused,
+	&keyed_recorded,
 	&keyed_forget,
 	&orders_change,
 	&orders_take,

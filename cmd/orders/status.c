@@ -177,7 +177,7 @@ static enum fault change_order(struct task *t, const struct request *request,
 }
 
 /* Whoever works at the payment cancels at their next write; if nobody does, we do. There is no
- * step of ours that a key could go with: a repeat finds the order cancelled. */
+ * step of ours that a key could go with, so keys_run keeps the answer behind it. */
 static enum fault cancel_payment(
 	struct task *t, const struct order *order, const struct change *change, struct reply *reply)
 {

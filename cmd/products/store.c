@@ -41,7 +41,7 @@ static const struct pg_statement *const statements[] = {
 	&keyed_claim,
 	&keyed_read,
 	&keyed_keep,
-	&keyed_refused,
+	&keyed_recorded,
 	&keyed_forget,
 };
 

@@ -59,8 +59,8 @@ const struct pg_statement keyed_keep = {
 	"	AND fingerprint = $4::bytea AND status IS NULL",
 };
 
-const struct pg_statement keyed_refused = {
-	"keyed_refused",
+const struct pg_statement keyed_recorded = {
+	"keyed_recorded",
 	PG_WRITE,
 	"INSERT INTO idempotency_keys AS k (caller, operation, key, fingerprint, status, "
 	"	content_type, etag, location, body) "
@@ -124,7 +124,7 @@ enum fault keyed_run(struct task *t, const struct request *request, struct reply
 		return fault;
 	keyed_problem(t, fault, request->path, reply);
 	scope_forgive(s);
-	return keyed_refuse(t, &keyed, reply, &has);
+	return keyed_record(t, &keyed, reply, &has);
 }
 
 static enum fault run_claimed(struct task *t, const struct keyed *keyed,
@@ -257,12 +257,12 @@ enum fault keyed_answer(struct task *t, struct pg_tx *tx, const struct keyed *ke
 	return OK;
 }
 
-enum fault keyed_refuse(
+enum fault keyed_record(
 	struct task *t, const struct keyed *keyed, const struct reply *reply, bool *kept)
 {
 	struct pg_rows rows;
 
-	TRY(pg_query(t, &keyed_refused, PG_VALUES(KEYED_VALUES(keyed), KEYED_REPLY_VALUES(reply)),
+	TRY(pg_query(t, &keyed_recorded, PG_VALUES(KEYED_VALUES(keyed), KEYED_REPLY_VALUES(reply)),
 		&rows));
 	*kept = rows.affected > 0;
 	return OK;

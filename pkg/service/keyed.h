@@ -11,7 +11,7 @@
  * step and the answer with the one that decides, so that whoever ends the operation answers for it.
  * A service lists the statements in its schema and has the table idempotency_keys (its
  * migrations). */
-extern const struct pg_statement keyed_lock, keyed_claim, keyed_read, keyed_keep, keyed_refused,
+extern const struct pg_statement keyed_lock, keyed_claim, keyed_read, keyed_keep, keyed_recorded,
 	keyed_forget;
 
 enum { KEY_CHARS_MAX = 255 };
@@ -83,9 +83,9 @@ void keyed_problem(struct task *t, enum fault fault, struct str path, struct rep
 enum fault keyed_answer(struct task *t, struct pg_tx *tx, const struct keyed *keyed,
 	const struct reply *reply, bool *kept) MUST_CHECK;
 
-/* Keeps a refusal before which nothing was written. *kept: false when the key is another's by now.
- * Suspends. */
-enum fault keyed_refuse(struct task *t, const struct keyed *keyed, const struct reply *reply,
+/* Keeps an answer for which no key was claimed before, such as a refusal that wrote nothing. *kept:
+ * false when the key is another's by now. Suspends. */
+enum fault keyed_record(struct task *t, const struct keyed *keyed, const struct reply *reply,
 	bool *kept) MUST_CHECK;
 
 /* What is kept of a reply, in this order: status, content type, ETag, Location, body. */

@@ -246,30 +246,53 @@ def test_a_deleted_account_leaves_no_answers(shop, gateway, buyer, product):
 # ---- what breaks in the middle ----
 
 
-def each_operation(buyer, support, product):
-    """By name: path, body and who sends it; each of an order of its own."""
-    order = lambda: place(buyer, product).json()["id"]
-    yield "place", "/api/v1/orders", ordered(product), buyer
-    yield "cancel", f"/api/v1/orders/{order()}/cancel", {"note": "n"}, buyer
-    yield "pay", f"/api/v1/orders/{order()}/pay", {"method": "manual", "reference": "r"}, support
+CARD = lambda token="tok_ok": {"method": "card", "token": token}
+CHARGES = """SELECT count(*) FROM payments WHERE order_id = '{}' AND status IN ('authorised', 'captured')"""
+
+
+def delivered(buyer, staff, product):
+    order = place(buyer, product).json()["id"]
+    assert buyer.post(f"/api/v1/orders/{order}/pay", CARD()).status_code == 200
+    for status in ("processing", "shipped", "delivered"):
+        assert staff("PUT", f"/api/v1/orders/{order}/status", json={"status": status}).status_code == 200
+    return order
+
+
+# By name: who sends it, the path, the body, and the statuses that it may be answered with.
+OPERATIONS = {
+    "place": lambda b, s, p: (b, "/api/v1/orders", ordered(p), (201,)),
+    "place and pay": lambda b, s, p: (b, "/api/v1/orders", {**ordered(p), "payment": CARD()}, (201, 202)),
+    "place, declined": lambda b, s, p: (b, "/api/v1/orders", {**ordered(p), "payment": CARD("tok_declined")}, (402,)),
+    "pay": lambda b, s, p: (b, f"/api/v1/orders/{place(b, p).json()['id']}/pay", CARD(), (200, 202)),
+    "pay, declined": lambda b, s, p: (b, f"/api/v1/orders/{place(b, p).json()['id']}/pay", CARD("tok_declined"), (402,)),
+    "received": lambda b, s, p: (s, f"/api/v1/orders/{place(b, p).json()['id']}/pay", {"method": "manual", "reference": "r"}, (200,)),
+    "cancel": lambda b, s, p: (b, f"/api/v1/orders/{place(b, p).json()['id']}/cancel", {"note": "n"}, (200,)),
+    "refund": lambda b, s, p: (s, f"/api/v1/orders/{delivered(b, s, p)}/refunds", {"amount": 1}, (200, 201)),
+}
+
+
+def assert_charged_once(shop, person):
+    for order in orders_of(shop, person):
+        assert int(shop.postgres.sql(CHARGES.format(order), "payments_db")[0][0]) <= 1
 
 
 @pytest.mark.parametrize("kind", ["fail", "cancel"])
-@pytest.mark.parametrize("name", ["place", "cancel", "pay"])
+@pytest.mark.parametrize("name", OPERATIONS)
 def test_every_wait_with_a_key(shop, orders, gateway, support, product, name, kind):
     """Faults by number: the same with the same key comes to one order, and what was answered once is answered again."""
     staff = elsewhere(orders, support)
     for n in range(1, WAITS_MAX):
         buyer = elsewhere(orders, register(gateway))
-        path, body, who = {row[0]: row[1:] for row in each_operation(buyer, staff, product)}[name]
+        who, path, body, statuses = OPERATIONS[name](buyer, staff, product)
         before, headers = orders_of(shop, buyer), key()
         first = who.post(path, body, headers={**headers, "Bodega-Fault": f"{kind}:{n}"})
         again = until_known(lambda: who.post(path, body, headers=headers))
-        assert again.status_code == (201 if name == "place" else 200), again.text
-        if first.status_code < 300:
+        assert again.status_code in statuses, again.text
+        if first.status_code < 500 and first.status_code != 499 and not is_busy(first):
             assert_same(first, again)
         assert_same(again, who.post(path, body, headers=headers))
-        assert len(orders_of(shop, buyer)) == len(before) + (name == "place")
+        assert len(orders_of(shop, buyer)) == len(before) + (path == "/api/v1/orders")
+        assert_charged_once(shop, buyer)
         assert_no_open_transaction(shop)
         if int(first.headers["bodega-waits"]) < n:
             break
@@ -277,6 +300,62 @@ def test_every_wait_with_a_key(shop, orders, gateway, support, product, name, ki
         raise AssertionError(f"{name} waits {WAITS_MAX} times or more")
     settle(shop, SETTLE_SECONDS)
     assert_stock_adds_up(shop)
+
+
+@pytest.mark.parametrize("token, statuses", [("tok_ok", (201,)), ("tok_slow", (201,)), ("tok_declined", (402,)),
+                                             ("tok_timeout", (201, 202)), ("tok_error", (201, 202)), ("tok_async", (202,))])
+def test_an_order_with_its_payment(shop, buyer, product, token, statuses):
+    body, headers = {**ordered(product), "payment": CARD(token)}, key()
+    send = lambda: buyer.post("/api/v1/orders", body, headers=headers)
+    first = until_known(send)
+    assert first.status_code in statuses, first.text
+    for _ in range(3):
+        assert_same(first, send())
+    settle(shop, SETTLE_SECONDS)
+    assert_same(first, send())
+    assert len(orders_of(shop, buyer)) == 1
+    assert_charged_once(shop, buyer)
+
+
+def test_twenty_payments_at_once_are_one(shop, gateway, buyer, product):
+    path, headers, gate, answers = f"/api/v1/orders/{place(buyer, product).json()['id']}/pay", key(), threading.Barrier(REPEATS), []
+
+    def send():
+        with http_client(shop.url()) as client:
+            person = elsewhere(client, buyer)
+            gate.wait()
+            answers.append(until_known(lambda: person.post(path, CARD(), headers=headers)))
+
+    threads = [threading.Thread(target=send) for _ in range(REPEATS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(answers) == REPEATS and answers[0].status_code == 200, answers[0].text
+    for answer in answers:
+        assert_same(answers[0], answer)
+    assert_charged_once(shop, buyer)
+
+
+def test_cancelling_a_payment_under_way_is_answered_again(shop, buyer, product):
+    order = place(buyer, product).json()["id"]
+    assert buyer.post(f"/api/v1/orders/{order}/pay", CARD("tok_async")).status_code == 202
+    headers = key()
+    first = until_known(lambda: buyer.post(f"/api/v1/orders/{order}/cancel", headers=headers))
+    assert first.status_code in (200, 202), first.text
+    settle(shop, SETTLE_SECONDS)
+    assert_same(first, buyer.post(f"/api/v1/orders/{order}/cancel", headers=headers))
+    assert buyer.get(f"/api/v1/orders/{order}").json()["status"] == "cancelled"
+
+
+def test_a_key_costs_no_round_trip(orders, buyer, product):
+    """Bodega-Waits tells how often a request waited."""
+    person, waits = elsewhere(orders, buyer), []
+    for headers in ({}, key()):
+        answer = person.post("/api/v1/orders", ordered(product), headers={**headers, "Bodega-Fault": f"fail:{WAITS_MAX}"})
+        assert answer.status_code == 201
+        waits.append(int(answer.headers["bodega-waits"]))
+    assert waits[0] == waits[1], waits
 
 
 @pytest.mark.parametrize("seed", range(6))
