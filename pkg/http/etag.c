@@ -4,6 +4,7 @@
 #include "http/etag.h"
 
 static bool take_tag(struct str *rest, struct str *tag);
+static struct str of_resource(struct str tag);
 
 bool etag_list_has(struct str list, struct str etag)
 {
@@ -18,18 +19,40 @@ bool etag_list_has(struct str list, struct str etag)
 	return false;
 }
 
+bool etag_list_has_resource(struct str list, struct str etag)
+{
+	struct str rest = str_trim(list);
+	struct str tag;
+
+	if (str_eq(rest, STR("*")) || str_eq(of_resource(rest), etag))
+		return true;
+	while (take_tag(&rest, &tag))
+		if (str_eq(of_resource(tag), etag))
+			return true;
+	return false;
+}
+
 bool etag_list_has_version(struct str list, struct str version)
 {
 	struct str rest = str_trim(list);
-	struct str bare = rest;
+	struct str bare = of_resource(rest);
 	struct str tag, first;
 
 	if (str_eq(rest, STR("*")) || (str_cut(&bare, '.', &first) && str_eq(first, version)))
 		return true;
-	while (take_tag(&rest, &tag))
+	while (take_tag(&rest, &tag)) {
+		tag = of_resource(tag);
 		if (str_cut(&tag, '.', &first) && str_eq(first, version))
 			return true;
+	}
 	return false;
+}
+
+static struct str of_resource(struct str tag)
+{
+	if (str_ends(tag, STR(ETAG_GZIP)))
+		tag.len -= strlen(ETAG_GZIP);
+	return tag;
 }
 
 /* Takes one tag with its comma off the front. */

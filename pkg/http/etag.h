@@ -8,6 +8,12 @@
  * names nothing from the defect on. */
 bool etag_list_has(struct str list, struct str etag);
 
+/* What the tag of a resource ends in when it is that of its body in gzip. */
+#define ETAG_GZIP "-gz"
+
+/* The same for If-Match and a resource's own tag, which its body in gzip has with a suffix. */
+bool etag_list_has_resource(struct str list, struct str etag);
+
 /* The same for resources whose tag is "<version>.<second>": a tag in the list counts up to its dot.
  */
 bool etag_list_has_version(struct str list, struct str version);

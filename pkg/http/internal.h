@@ -69,6 +69,7 @@ struct server_worker {
 	size_t public_exchange_count;
 	struct live_wheel live;
 	struct lingering *lingering;
+	struct z_stream_s *deflate; /* NULL until it is needed */
 	struct loop_timer sweep;
 	struct loop_timer resume; /* set while accepting is paused */
 	int64_t accepted_us; /* the last connection */
@@ -161,6 +162,7 @@ struct exchange {
 	struct str traceparent;
 	bool close; /* HTTP/1: the connection ends with this reply */
 	bool sending; /* counted in connection.unsent */
+	bool compresses;
 	int status; /* sent; 0: none yet */
 	unsigned waits; /* of the task, when fault injection asked for them */
 	bool tells_waits;
@@ -211,6 +213,13 @@ struct site_filter {
 
 /* Status, headers and X-… of a reply into libh2o's; `length` -1 when not known. */
 void respond_head(struct exchange *e, int64_t length);
+
+/* ---- compress.c ---- */
+
+/* Whether the body will go out compressed: its tag says so, and the reply that it depends. */
+void compress_decide(struct exchange *e);
+void compress_body(struct exchange *e);
+void compress_end(struct server_worker *w);
 
 /* ---- send_stream.c ---- */
 

@@ -3,6 +3,7 @@
  * handlers ask of a request and put into a reply. */
 #include "base/testing.h"
 
+#include "http/accept_encoding.h"
 #include "http/etag.h"
 #include "http/problem.h"
 #include "http/reply.h"
@@ -37,6 +38,62 @@ static void test_etag_lists(void **state)
 	for (size_t i = 0; i < COUNT(rows); i++)
 		if (etag_list_has(str_from(rows[i].list), STR("3")) != rows[i].has)
 			fail_row(i, "%s", rows[i].list);
+}
+
+/* If-Match may name the body in gzip: it is the resource that is meant. */
+static void test_etag_lists_of_resources(void **state)
+{
+	static const struct {
+		const char *list;
+		bool has;
+	} rows[] = {
+		{"\"3\"", true},
+		{"\"3-gz\"", true},
+		{"3-gz", true},
+		{"*", true},
+		{"\"2-gz\", W/\"3-gz\"", true},
+		{"\"3-g\"", false},
+		{"\"-gz\"", false},
+		{"\"3-gz-gz\"", false},
+		{"", false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++)
+		if (etag_list_has_resource(str_from(rows[i].list), STR("3")) != rows[i].has)
+			fail_row(i, "%s", rows[i].list);
+}
+
+static void test_accept_encoding(void **state)
+{
+	static const struct {
+		const char *value; /* NULL: not given */
+		bool gzip;
+	} rows[] = {
+		{NULL, false},
+		{"", false},
+		{"gzip", true},
+		{"deflate, gzip;q=0.5, br", true},
+		{"GZip", true},
+		{"x-gzip", true},
+		{"*", true},
+		{"identity, *;q=0.1", true},
+		{"gzip;q=0", false},
+		{"gzip; Q=0.000", false},
+		{"gzip;q=0.001", true},
+		{"*, gzip;q=0", false},
+		{"gzip;q=0, *", false},
+		{"*;q=0", false},
+		{"identity", false},
+		{"br", false},
+		{"gzipped", false},
+		{",;,", false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++)
+		if (accepts_gzip(str_from(rows[i].value)) != rows[i].gzip)
+			fail_row(i, "%s", rows[i].value != NULL ? rows[i].value : "(none)");
 }
 
 static void test_etag_lists_by_version(void **state)
@@ -301,6 +358,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_etag_lists),
 		cmocka_unit_test(test_etag_lists_by_version),
+		cmocka_unit_test(test_etag_lists_of_resources),
+		cmocka_unit_test(test_accept_encoding),
 		cmocka_unit_test(test_precondition),
 		cmocka_unit_test(test_traceparents),
 		cmocka_unit_test(test_next_span),

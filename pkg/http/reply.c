@@ -47,6 +47,14 @@ void reply_header(struct reply *reply, const char *name, struct str value)
 		(struct header){.name = str_from(name), .value = value};
 }
 
+bool reply_has(const struct reply *reply, struct str name)
+{
+	for (size_t i = 0; i < reply->header_count; i++)
+		if (str_eq(reply->headers[i].name, name))
+			return true;
+	return false;
+}
+
 void reply_version(struct reply *reply, int64_t version)
 {
 	struct buf b = buf_new(reply->arena);

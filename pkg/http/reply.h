@@ -39,6 +39,8 @@ enum fault reply_empty(struct reply *reply);
 /* Appends a header; name must be a lower-case literal, value lives in the arena. */
 void reply_header(struct reply *reply, const char *name, struct str value);
 
+bool reply_has(const struct reply *reply, struct str name);
+
 /* ETag: "<version>" or "<version>.<second>" of the resource in the body. */
 void reply_version(struct reply *reply, int64_t version);
 void reply_versions(struct reply *reply, int64_t version, int64_t second);

@@ -25,7 +25,7 @@ enum fault request_precondition(struct scope *s, const struct request *request, 
 {
 	const struct str expected = request_header(request, STR("if-match"));
 
-	if (expected.at == NULL || etag_list_has(expected, etag))
+	if (expected.at == NULL || etag_list_has_resource(expected, etag))
 		return OK;
 	return fail(s, FAULT_PRECONDITION_FAILED, "If-Match is %.*s, the resource is at \"%.*s\"",
 		STR_ARG(expected), STR_ARG(etag));

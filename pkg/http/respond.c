@@ -18,7 +18,6 @@ static void answer_condition(struct exchange *e);
 static void send_body(struct exchange *e);
 static bool is_head(const struct exchange *e);
 static void add_common_headers(struct exchange *e);
-static bool has_header(const struct reply *reply, struct str name);
 static void add_once(struct exchange *e, const h2o_token_t *token, struct str value);
 static void add(h2o_req_t *req, const h2o_token_t *token, struct str value);
 static void add_named(h2o_req_t *req, struct str name, struct str value);
@@ -28,10 +27,12 @@ void exchange_respond(struct exchange *e, struct scope *s)
 {
 	if (e->fault == OK && e->reply.status == 0)
 		e->fault = fail(s, FAULT_INTERNAL, "the handler made no reply");
-	if (e->fault != OK)
+	if (e->fault != OK) {
 		become_problem(e, s);
-	else
+	} else {
+		compress_decide(e);
 		answer_condition(e);
+	}
 	if (e->site->server->config.before_reply != NULL)
 		e->site->server->config.before_reply(&e->request, &e->reply);
 	if (e->reply.live != NULL && !is_head(e))
@@ -66,7 +67,7 @@ static void become_problem(struct exchange *e, struct scope *s)
 			request_header(&e->request, STR("authorization")).at != NULL
 				? STR("Bearer error=\"invalid_token\"")
 				: STR("Bearer"));
-	if (info->retry && !has_header(reply, STR("retry-after"))) {
+	if (info->retry && !reply_has(reply, STR("retry-after"))) {
 		struct buf seconds = buf_new(reply->arena);
 
 		buf_int64(&seconds, 1 + (int64_t)random_below(3));
@@ -87,6 +88,7 @@ static void answer_condition(struct exchange *e)
 	if (!etag_list_has(known, reply->etag))
 		return;
 	reply->status = 304;
+	e->compresses = false;
 	reply->content_type = STR_NONE;
 	reply->body = STR_NONE;
 	stream_end(e);
@@ -95,9 +97,12 @@ static void answer_condition(struct exchange *e)
 static void send_body(struct exchange *e)
 {
 	const struct reply *reply = &e->reply;
-	h2o_iovec_t body = h2o_iovec_init(reply->body.at, reply->body.len);
 	const bool bodiless = reply->status == 204 || reply->status == 304;
+	h2o_iovec_t body;
 
+	if (e->compresses)
+		compress_body(e);
+	body = h2o_iovec_init(reply->body.at, reply->body.len);
 	respond_head(e, bodiless                                       ? -1
 			: reply->stream != NULL || reply->live != NULL ? reply->stream_bytes
 								       : (int64_t)reply->body.len);
@@ -151,9 +156,9 @@ static void add_common_headers(struct exchange *e)
 	}
 	add_once(e, H2O_TOKEN_CACHE_CONTROL,
 		cacheable ? str_from(route->cache_control) : STR("no-store"));
-	if (e->request.id.at != NULL && !has_header(reply, STR("x-request-id")))
+	if (e->request.id.at != NULL && !reply_has(reply, STR("x-request-id")))
 		add_named(e->req, STR("x-request-id"), e->request.id);
-	if (!has_header(reply, STR("x-content-type-options")))
+	if (!reply_has(reply, STR("x-content-type-options")))
 		add_named(e->req, STR("x-content-type-options"), STR("nosniff"));
 	if (e->tells_waits) {
 		struct buf waits = buf_new(reply->arena);
@@ -165,16 +170,8 @@ static void add_common_headers(struct exchange *e)
 
 static void add_once(struct exchange *e, const h2o_token_t *token, struct str value)
 {
-	if (!has_header(&e->reply, str_of(token->buf.base, token->buf.len)))
+	if (!reply_has(&e->reply, str_of(token->buf.base, token->buf.len)))
 		add(e->req, token, value);
-}
-
-static bool has_header(const struct reply *reply, struct str name)
-{
-	for (size_t i = 0; i < reply->header_count; i++)
-		if (str_eq(reply->headers[i].name, name))
-			return true;
-	return false;
 }
 
 static void add(h2o_req_t *req, const h2o_token_t *token, struct str value)

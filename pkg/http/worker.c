@@ -76,6 +76,7 @@ void server_worker_free(struct server_worker *w)
 	loop_timer_clear(w->loop, &w->live.tick);
 	linger_end(w);
 	exchange_free_spare(w);
+	compress_end(w);
 	h2o_timeout_unlink(&w->h2o.http2._graceful_shutdown_timeout);
 	h2o_context_dispose(&w->h2o);
 	free(queue); /* which libh2o closes and forgets */

@@ -3,7 +3,7 @@
 
 import json
 
-from conftest import assert_problem
+from conftest import assert_problem, make_product
 
 
 def test_request_ids(client):
@@ -41,6 +41,25 @@ def test_internal_headers_are_removed(gateway, someone, shop):
     assert someone.get("/api/v1/users/me", headers=headers).status_code == 200
     log = open(shop.path("log", "users"), encoding="utf-8").read()
     assert "6.6.6.6" not in log and "gopher" not in log
+
+
+def test_gzip(client, seller):
+    """By the service, handed on by the gateway; a change may name the version by the tag of the body in gzip."""
+    product = make_product(seller, description="Oiled, and oiled again. " * 100)
+    path = f"/api/v1/products/{product['id']}"
+    plain = client.get(path, headers={"Accept-Encoding": "identity"})
+    assert "content-encoding" not in plain.headers and "accept-encoding" in plain.headers["vary"].lower()
+    packed = client.get(path, headers={"Accept-Encoding": "gzip"})
+    assert packed.headers["content-encoding"] == "gzip" and "accept-encoding" in packed.headers["vary"].lower()
+    assert packed.json() == plain.json() and packed.num_bytes_downloaded < len(plain.content) / 2
+    tag = packed.headers["etag"]
+    assert tag == plain.headers["etag"][:-1] + '-gz"'
+    again = client.get(path, headers={"Accept-Encoding": "gzip", "If-None-Match": tag})
+    assert again.status_code == 304 and again.headers["etag"] == tag
+    assert client.head(path, headers={"Accept-Encoding": "gzip"}).headers["content-length"] == packed.headers["content-length"]
+    changed = seller("PATCH", path, json={"name": "Tray"}, headers={"If-Match": tag})
+    assert changed.status_code == 200, changed.text
+    assert seller("PATCH", path, json={"name": "Bowl"}, headers={"If-Match": tag}).status_code == 412
 
 
 def test_docs(gateway):

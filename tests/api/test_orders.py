@@ -29,7 +29,8 @@ def test_place_and_read(client, seller, shop):
     assert order["total_minor"] == 3 * 1050 + 99 and order["total"] == 32.49
     assert order["metadata"] == body["metadata"] and order["shipping_address"]["city"] == "Graz"
     read = buyer.get(f"/api/v1/orders/{order['id']}")
-    assert read.json() == order and read.headers["etag"] == answer.headers["etag"]
+    assert read.json() == order
+    assert read.headers["etag"].replace("-gz", "") == answer.headers["etag"]  # it may have come in gzip
     assert stock(client, a) == 6 and stock(client, b) == 8
     history = buyer.get(f"/api/v1/orders/{order['id']}/history").json()["data"]
     assert [(entry["from"], entry["to"]) for entry in history] == [(None, "pending")]
