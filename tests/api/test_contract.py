@@ -55,7 +55,6 @@ def test_examples_do_what_they_say(gateway, seller, support, admin):
     send(ada, "PUT", "/api/v1/users/me", 200)
     send(ada, "PATCH", "/api/v1/users/me", 200)
     send(ada, "PUT", "/api/v1/users/me/password", 204)
-    send(admin, "PUT", "/api/v1/users/{id}/role", 200, ada.id)
 
     send(admin, "POST", "/api/v1/categories", 201)
     send(admin, "PUT", "/api/v1/categories/{slug}", 200, "trays")
@@ -73,3 +72,4 @@ def test_examples_do_what_they_say(gateway, seller, support, admin):
     assert send(support, "POST", "/api/v1/orders/{id}/refunds", 200, order)["payment"]["refunded_minor"] == 50
     another = send(ada, "POST", "/api/v1/orders", 201, items=items)["id"]
     assert send(ada, "POST", "/api/v1/orders/{id}/cancel", 200, another)["status"] == "cancelled"
+    send(admin, "PUT", "/api/v1/users/{id}/role", 200, ada.id)  # which ends her session
