@@ -579,6 +579,17 @@ static const struct pg_statement *const statements[] = {
 	&orders_refunds,
 };
 
+static const struct pg_statement *const telling[] = {
+	&orders_place,
+	&orders_change,
+	&orders_take_payment,
+	&orders_take_refund,
+	&orders_owe,
+	&orders_advance,
+	&orders_finish,
+	&orders_told,
+};
+
 static const struct pg_constraint constraints[] = {
 	{"orders_total_check", FAULT_INVALID, "items", "the order's total is too large"},
 	{"orders_transition_check", FAULT_INVALID_TRANSITION, NULL,
@@ -588,6 +599,8 @@ static const struct pg_constraint constraints[] = {
 const struct pg_schema store_schema = {
 	.statements = statements,
 	.statement_count = sizeof statements / sizeof statements[0],
+	.telling = telling,
+	.telling_count = sizeof telling / sizeof telling[0],
 	.constraints = constraints,
 	.constraint_count = sizeof constraints / sizeof constraints[0],
 	.migration_newest = "00005",

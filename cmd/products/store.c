@@ -45,6 +45,14 @@ static const struct pg_statement *const statements[] = {
 	&keyed_forget,
 };
 
+static const struct pg_statement *const telling[] = {
+	&product_insert,
+	&product_update,
+	&product_delete,
+	&stock_change,
+	&reservation_reserve,
+};
+
 static const struct pg_constraint constraints[] = {
 	{"products_sku", FAULT_SKU_TAKEN, "sku", "another product of the seller has it"},
 	{"products_category_check", FAULT_UNAVAILABLE, "category", "was deleted at this moment"},
@@ -60,6 +68,8 @@ static const struct pg_constraint constraints[] = {
 const struct pg_schema products_schema = {
 	.statements = statements,
 	.statement_count = sizeof statements / sizeof *statements,
+	.telling = telling,
+	.telling_count = sizeof telling / sizeof *telling,
 	.constraints = constraints,
 	.constraint_count = sizeof constraints / sizeof *constraints,
 	.migration_newest = "00006",

@@ -208,6 +208,15 @@ static const struct pg_statement *const statements[] = {
 	&keys_add_first,
 };
 
+static const struct pg_statement *const telling[] = {
+	&users_delete,
+	&users_set_role,
+	&users_set_password,
+	&sessions_exchange,
+	&sessions_end,
+	&sessions_end_all,
+};
+
 static const struct pg_constraint constraints[] = {
 	{"users_email_key", FAULT_EMAIL_TAKEN, "email", "is taken by another account"},
 	{"users_username_key", FAULT_USERNAME_TAKEN, "username", "is taken by another account"},
@@ -216,6 +225,8 @@ static const struct pg_constraint constraints[] = {
 const struct pg_schema store_schema = {
 	.statements = statements,
 	.statement_count = sizeof statements / sizeof statements[0],
+	.telling = telling,
+	.telling_count = sizeof telling / sizeof telling[0],
 	.constraints = constraints,
 	.constraint_count = sizeof constraints / sizeof constraints[0],
 	.migration_newest = "00003",

@@ -138,13 +138,17 @@ static void gather(struct task *t, struct batcher *b, struct member *m, struct b
 	}
 }
 
-/* The others' jobs do not depend on whether this task is still wanted. */
+/* The others' jobs do not depend on whether this task is still wanted, and are not of its trace. */
 static enum fault run(struct task *t, struct batcher *b, const struct batch *batch)
 {
+	const struct str traceparent = t->traceparent;
+
 	if (batch->count == 1)
 		return b->run(t, batch);
 	task_shield(t);
+	t->traceparent = STR_NONE;
 	const enum fault fault = b->run(t, batch);
+	t->traceparent = traceparent;
 	task_unshield(t);
 	return fault;
 }

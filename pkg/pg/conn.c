@@ -14,6 +14,7 @@ enum { CONN_MAGIC = 0x7067636e };
 
 static void is_up(struct pg_conn *c);
 static bool put(struct pg_conn *c, struct pg_op *op);
+static bool put_trace(struct pg_conn *c, struct str traceparent);
 static void flush(struct pg_conn *c);
 static void on_readable(void *owner);
 static void on_writable(void *owner);
@@ -97,6 +98,8 @@ static bool put(struct pg_conn *c, struct pg_op *op)
 	case OP_PLAIN:
 		return PQsendQueryParams(c->pq, op->sql, 0, NULL, NULL, NULL, NULL, 1) == 1;
 	case OP_STATEMENT:
+		if (op->traceparent.len > 0 && !put_trace(c, op->traceparent))
+			return false;
 		pg_params_set(&params, op->values, op->count);
 		if (op->statement->plan_each_time)
 			return PQsendQueryParams(c->pq, op->statement->sql, (int)op->count, NULL,
@@ -108,6 +111,17 @@ static bool put(struct pg_conn *c, struct pg_op *op)
 	}
 	CHECK(!"a claim is not sent");
 	return false;
+}
+
+/* Under the same Sync, so it costs no round trip and holds for this transaction alone. */
+static bool put_trace(struct pg_conn *c, struct str traceparent)
+{
+	const struct pg_value value = pg_text(traceparent);
+	struct pg_params params;
+
+	pg_params_set(&params, &value, 1);
+	return PQsendQueryPrepared(
+		       c->pq, pg_trace.name, 1, params.at, params.len, params.format, 1) == 1;
 }
 
 void pg_conn_sync(struct pg_conn *c)
@@ -189,7 +203,8 @@ static void receive(struct pg_conn *c)
 		settle(c);
 }
 
-/* A second result replaces the first: only a failing Sync, which is a failing commit, gives one. */
+/* A second result replaces the first: it comes from a failing Sync, which is a failing commit, or
+ * the first was that of putting the trace. */
 static void result_came(struct pg_conn *c, PGresult *result)
 {
 	struct pg_op *op = first_sent(c);

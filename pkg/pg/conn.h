@@ -52,6 +52,9 @@ bool pg_conn_is_prepared(struct pg_conn *c, const struct pg_op *op);
 /* Until the next try. */
 int64_t pg_conn_backoff_us(unsigned tries);
 
+/* Puts a task's trace where triggers find it. */
+extern const struct pg_statement pg_trace;
+
 /* ---- conn.c ---- */
 
 /* Zeroed until then. */

@@ -19,6 +19,9 @@ static bool is_schema_new_enough(const char *needed, const PGresult *result, cha
 static const char version_sql[] =
 	"SELECT coalesce(max(version_id), 0)::bigint FROM goose_db_version WHERE is_applied";
 
+const struct pg_statement pg_trace = {
+	"pg_trace", PG_WRITE, "SELECT set_config('bodega.traceparent', $1::text, true)"};
+
 void pg_conn_connect(struct pg_conn *c)
 {
 	struct pg *pg = c->pool->pg;
@@ -128,6 +131,8 @@ static void prepare(struct pg_conn *c)
 	pg_conn_send_own(c, pg_op_plain(c->pool->info->settings));
 	if (schema->migration_newest != NULL)
 		pg_conn_send_own(c, pg_op_plain(version_sql));
+	if (c->pool->class == PG_WRITE)
+		pg_conn_send_own(c, pg_op_new(OP_PREPARE, &pg_trace));
 	for (size_t i = 0; i < schema->statement_count; i++)
 		if (pg_pool_of(c->pool->pg, schema->statements[i]->class) == c->pool ||
 			c->pool->class == PG_WRITE)

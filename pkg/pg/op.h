@@ -48,6 +48,7 @@ struct pg_op {
 	const char *sql; /* of OP_PLAIN */
 	const struct pg_value *values; /* borrowed from the fiber until sent */
 	size_t count;
+	struct str traceparent; /* of a statement that tells (pg_schema); borrowed likewise */
 	struct wait *wait; /* NULL while nobody sleeps on it */
 	PGresult *result;
 	int64_t since_us; /* submitted */

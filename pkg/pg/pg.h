@@ -40,6 +40,10 @@ struct pg_schema {
 	size_t statement_count;
 	const struct pg_constraint *constraints;
 	size_t constraint_count;
+	/* Writes whose triggers write events: those find the task's traceparent in the setting
+	 * bodega.traceparent. */
+	const struct pg_statement *const *telling;
+	size_t telling_count;
 	const char *migration_newest; /* "00003": the schema this program needs at least */
 };
 

@@ -95,6 +95,9 @@ struct pg_query {
 	size_t count;
 };
 
+/* Whether its triggers write events. */
+bool pg_tells(const struct pg_statement *statement);
+
 /* Of an operation that was answered; rows (may be NULL) take the result. */
 enum fault pg_answer(
 	struct task *t, struct pg_op *op, struct pg_rows *rows, bool *again) MUST_CHECK;

@@ -76,6 +76,8 @@ static enum fault run_in_pool(
 	(*op)->alone = alone || pool->class == PG_WRITE;
 	(*op)->values = query->values;
 	(*op)->count = query->count;
+	if (pg_tells(query->statement))
+		(*op)->traceparent = t->traceparent;
 	pg_pool_submit(pool, *op, task_left_us(t) / 2);
 	fault = pg_op_wait(t, *op);
 	*is_sent = (*op)->state == OP_SENT;
@@ -98,6 +100,16 @@ static enum fault not_answered(struct task *t, const struct pg_op *op)
 }
 
 /* ---- shared with transactions ---- */
+
+bool pg_tells(const struct pg_statement *statement)
+{
+	const struct pg_schema *const schema = pg_here()->schema;
+
+	for (size_t i = 0; i < schema->telling_count; i++)
+		if (schema->telling[i] == statement)
+			return true;
+	return false;
+}
 
 enum fault pg_answer(struct task *t, struct pg_op *op, struct pg_rows *rows, bool *again)
 {

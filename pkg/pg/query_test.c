@@ -25,6 +25,11 @@ static const struct pg_statement search_planned = {
 	.sql = "SELECT count(*) FROM words WHERE word LIKE $1::text || '%'",
 	.plan_each_time = true,
 };
+#define ADD_TRACE                                                  \
+	"INSERT INTO words (word) SELECT concat($1::text, ' of '," \
+	" current_setting('bodega.traceparent', true)) RETURNING word"
+STATEMENT(word_add_told, PG_WRITE, ADD_TRACE);
+STATEMENT(word_add_untold, PG_WRITE, ADD_TRACE);
 STATEMENT(forget_all, PG_SLOW, "DEALLOCATE ALL");
 STATEMENT(word_add, PG_WRITE, "INSERT INTO words (word) VALUES ($1::text) RETURNING id");
 STATEMENT(word_add_behind, PG_WRITE,
@@ -47,12 +52,16 @@ static const struct pg_statement *const statements[] = {
 	&runs_by_name,
 	&forget_all,
 	&word_add,
+	&word_add_told,
+	&word_add_untold,
 	&word_add_behind,
 	&pair_add,
 	&big_echo,
 	&lock_now,
 	&flaky_add,
 };
+
+static const struct pg_statement *const telling[] = {&word_add_told};
 
 static const struct pg_constraint constraints[] = {
 	{"words_word_key", FAULT_CONFLICT, NULL, "the word is taken"},
@@ -63,6 +72,8 @@ static const struct pg_constraint constraints[] = {
 static const struct pg_schema schema = {
 	.statements = statements,
 	.statement_count = sizeof statements / sizeof statements[0],
+	.telling = telling,
+	.telling_count = 1,
 	.constraints = constraints,
 	.constraint_count = sizeof constraints / sizeof constraints[0],
 	.migration_newest = "00002",
@@ -117,6 +128,31 @@ static enum fault get_word(struct task *t, struct job *job)
 	struct str word;
 
 	TRY(pg_query_row(t, &word_get, PG_VALUES(pg_int64(job->number)), &row));
+	word = pg_take_text(&row);
+	snprintf(job->text, sizeof job->text, "%.*s", STR_ARG(word));
+	return OK;
+}
+
+/* number 0: with a statement that tells, 1: with another, 2: both in a transaction */
+static enum fault add_word_traced(struct task *t, struct job *job)
+{
+	struct pg_tx *tx = NULL;
+	struct pg_rows rows;
+	struct pg_row row;
+	struct str word;
+
+	t->traceparent = STR("00-1-2-01");
+	if (job->number < 2) {
+		TRY(pg_query(t, job->number == 0 ? &word_add_told : &word_add_untold,
+			PG_VALUES(pg_text(str_from(job->text))), &rows));
+	} else {
+		TRY(pg_begin(t, &tx));
+		TRY(pg_tx_query(t, tx, &word_add, PG_VALUES(pg_text(STR("before"))), NULL));
+		TRY(pg_tx_query(
+			t, tx, &word_add_told, PG_VALUES(pg_text(str_from(job->text))), &rows));
+		TRY(pg_commit(t, &tx));
+	}
+	row = pg_row(&rows, 0);
 	word = pg_take_text(&row);
 	snprintf(job->text, sizeof job->text, "%.*s", STR_ARG(word));
 	return OK;
@@ -706,6 +742,28 @@ static int end(void **state)
 	return 0;
 }
 
+/* Triggers find whose change it is; the next statement of the session does not. */
+static void a_write_that_tells_carries_its_trace(void **state)
+{
+	struct job told = {.work = add_word_traced, .text = "told"};
+	struct job untold = {.work = add_word_traced, .number = 1, .text = "untold"};
+	struct job both = {.work = add_word_traced, .number = 2, .text = "both"};
+	struct job again = {.work = add_word_traced, .text = "told"};
+
+	(void)state;
+	job_finish(&told);
+	assert_int_equal(told.fault, OK);
+	assert_string_equal(told.text, "told of 00-1-2-01");
+	job_finish(&untold);
+	assert_string_equal(untold.text, "untold of ");
+	job_finish(&both);
+	assert_int_equal(both.fault, OK);
+	assert_string_equal(both.text, "both of 00-1-2-01");
+	job_finish(&again); /* it fails behind the trace: the fault is its own */
+	assert_int_equal(again.fault, FAULT_CONFLICT);
+	assert_whole();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -728,6 +786,7 @@ int main(void)
 		cmocka_unit_test(the_client_leaves_in_each_phase),
 		cmocka_unit_test(a_cancelled_statement_is_unavailable),
 		cmocka_unit_test(a_plan_may_be_made_each_time),
+		cmocka_unit_test(a_write_that_tells_carries_its_trace),
 		cmocka_unit_test(a_changed_type_replaces_the_connection),
 		cmocka_unit_test(a_session_that_forgot_is_replaced),
 	};

@@ -71,6 +71,8 @@ static enum fault statement(
 	op->since_us = loop_now_us(t->loop);
 	op->values = query->values;
 	op->count = query->count;
+	if (pg_tells(query->statement))
+		op->traceparent = t->traceparent;
 	pg_conn_send(tx->conn, op);
 	fault = pg_op_wait(t, op);
 	if (fault == OK)

@@ -53,6 +53,7 @@ class Ear:
                 EVENTS.check(event)
                 assert method.routing_key == event["type"].removeprefix("bodega.")
                 assert properties.delivery_mode == 2 and properties.message_id == event["id"]
+                assert (properties.headers or {}).get("traceparent") == event.get("traceparent")
                 assert properties.content_type == "application/cloudevents+json"
                 self.heard.append(event)
 
@@ -123,9 +124,13 @@ def product(shop, client):
 def test_each_change_is_told(shop, ear, client, product):
     buyer = register(client)
     order = place_order(buyer, product).json()["id"]
-    assert buyer.post(f"/api/v1/orders/{order}/cancel").status_code == 200
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    answer = buyer.post(f"/api/v1/orders/{order}/cancel", headers={"traceparent": f"00-{trace}-b7ad6b7169203331-01"})
+    assert answer.status_code == 200, answer.text
     all_told(shop)
     compare(shop, ear)
+    cancelled = [event for event in ear.heard if event["subject"] == order][-1]
+    assert cancelled["traceparent"].split("-")[1] == trace, cancelled
     mine = [event["type"] for event in ear.heard if event["subject"] == order]
     assert mine[0] == "bodega.order.created" and mine[-1] == "bodega.order.cancelled"
     assert all(event["partitionkey"] == buyer.id for event in ear.heard if event["subject"] == order)
