@@ -8,6 +8,8 @@
 enum { SORT_NEWEST, SORT_FOUND };
 enum { CHANGE_TRIES_MAX = 3 };
 
+static enum fault check_repeat(
+	struct task *t, struct str new_password, const struct password *password);
 static enum fault user_of_path(struct task *t, const struct request *request, struct user *user);
 static enum fault id_of_path(struct scope *s, const struct request *request, struct uuid *id);
 static enum fault try_change(
@@ -92,10 +94,9 @@ enum fault user_change_password(struct task *t, const struct request *request, s
 	TRY(store_get_password(t, &caller->user_id, &old));
 	fault = password_verify(
 		t, &passwords, wanted.old_password, old.hash, (unsigned)old.cost, &is_weak);
-	if (fault == FAULT_BAD_CREDENTIALS) { /* the token is good: 401 would mean that it is not */
-		scope_forgive(&t->scope);
-		return fail_field(
-			&t->scope, STR("old_password"), "value", "is not the account's password");
+	if (fault == FAULT_BAD_CREDENTIALS) {
+		TRY(check_repeat(t, wanted.new_password, &old));
+		return reply_empty(reply);
 	}
 	TRY(fault);
 	TRY(password_hash(t, &passwords, wanted.new_password, hash));
@@ -103,6 +104,22 @@ enum fault user_change_password(struct task *t, const struct request *request, s
 	const struct password password = {.hash = str_from(hash), .cost = (int32_t)passwords.cost};
 	TRY(store_set_password(t, &caller->user_id, &old, &password, &caller->session_id));
 	return reply_empty(reply);
+}
+
+/* The old password is wrong: OK if that is because the change has been made, and this is its
+ * repeat. */
+static enum fault check_repeat(
+	struct task *t, struct str new_password, const struct password *password)
+{
+	bool is_weak;
+
+	scope_forgive(&t->scope);
+	const enum fault fault = password_verify(
+		t, &passwords, new_password, password->hash, (unsigned)password->cost, &is_weak);
+	if (fault != FAULT_BAD_CREDENTIALS)
+		return fault;
+	scope_forgive(&t->scope); /* the token is good: 401 would mean that it is not */
+	return fail_field(&t->scope, STR("old_password"), "value", "is not the account's password");
 }
 
 /* DELETE /users/me, /users/{id}: 204; the person's data go, the id stays for the sake of orders.

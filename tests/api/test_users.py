@@ -100,6 +100,9 @@ def test_password_change_ends_other_sessions(gateway):
     answer = me.post("/api/v1/auth/password", {"old_password": PASSWORD, "new_password": "a new one 123"})
     assert answer.status_code in (200, 204), answer.text
     assert_problem(refresh(gateway, other["refresh_token"]), 401, "bad_refresh_token")
+    assert me.post("/api/v1/auth/password", {"old_password": PASSWORD, "new_password": "a new one 123"}).status_code == 204, "a repeat"
+    other = me.post("/api/v1/auth/password", {"old_password": PASSWORD, "new_password": "another one 123"})
+    assert_problem(other, 422, "invalid", "old_password")
     assert gateway.post("/api/v1/auth/login", json={"email": me.user["email"], "password": "a new one 123"}).status_code == 200
 
 
