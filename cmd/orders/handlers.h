@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
+#include "amqp/consumer.h"
 #include "http/route.h"
 #include "store.h"
 
@@ -25,7 +26,8 @@ handler_fn order_refunds_list;
 handler_fn payment_webhook;
 
 /* user.c */
-handler_fn user_close;
+handler_fn user_may_go;
+consumer_fn user_deleted;
 
 extern const struct route routes[];
 extern const size_t route_count;

@@ -171,14 +171,14 @@ void keys_reply(struct reply *reply, struct str operation, const struct order *o
 	reply_location(reply, "/api/v1/orders/%s", uuid_format(&order->id, id).at);
 }
 
-enum fault keys_forget_person(struct task *t, const struct uuid *user_id)
+enum fault keys_forget_person(struct task *t, struct pg_tx *tx, const struct uuid *user_id)
 {
 	struct reply answer = {.arena = t->scope.arena};
 
 	(void)fail(&t->scope, FAULT_NOT_FOUND, "the account is gone");
 	keyed_problem(t, FAULT_NOT_FOUND, STR_NONE, &answer);
 	scope_forgive(&t->scope);
-	return store_forget_answers(t, user_id, &answer);
+	return store_forget_answers(t, tx, user_id, &answer);
 }
 
 /* ---- helpers ---- */

@@ -33,4 +33,5 @@ enum fault keys_abandon(struct task *t, const struct claim *claim, enum fault wh
 void keys_reply(struct reply *reply, struct str operation, const struct order *order);
 
 /* What was answered to a person whose account is gone, and what was told of their orders, goes. */
-enum fault keys_forget_person(struct task *t, const struct uuid *user_id) MUST_CHECK;
+enum fault keys_forget_person(
+	struct task *t, struct pg_tx *tx, const struct uuid *user_id) MUST_CHECK;

@@ -724,7 +724,7 @@ static enum fault forget(struct task *t, struct job *job)
 	const struct uuid person = {{1}};
 
 	(void)job;
-	return keys_forget_person(t, &person);
+	return keys_forget_person(t, NULL, &person);
 }
 
 static void a_deleted_account_leaves_nothing(void **state)

@@ -29,7 +29,17 @@ static const struct config_field config[] = {
 		"Whose webhooks are taken: whsec_ and base64, several with spaces between."),
 };
 
-static const struct service_events events = {.source = "/orders"};
+static const char *const of_users[] = {"user.deleted"};
+
+static const struct consumer_queue queues[] = {
+	{.name = "orders.users", .keys = of_users, .key_count = 1, .apply = user_deleted},
+};
+
+static const struct service_events events = {
+	.source = "/orders",
+	.queues = queues,
+	.queue_count = sizeof queues / sizeof queues[0],
+};
 
 static const struct service_peer peers[] = {
 	{.name = "products", .internal = true},

@@ -20,6 +20,6 @@ const struct route routes[] = {
 	{"GET", "/api/v1/orders/{id}/refunds", order_refunds_list, USER},
 	{"POST", "/internal/webhooks/payments", payment_webhook, ANYONE}, /* by its signature */
 	{"GET", "/internal/events", service_replay, SERVICE},
-	{"DELETE", "/internal/users/{user_id}", user_close, SERVICE},
+	{"GET", "/internal/users/{user_id}", user_may_go, SERVICE},
 };
 const size_t route_count = sizeof routes / sizeof routes[0];

@@ -389,6 +389,28 @@ const struct pg_statement orders_count_open = {"orders_count_open", PG_READ,
 	"WHERE user_id = $1 AND status IN ('paid', 'processing', 'shipped')\n"
 	"	AND status <> 'reserving'"};
 
+/* What can be cancelled still, for the recovery to go on with at once. */
+const struct pg_statement orders_cancel_all = {"orders_cancel_all", PG_WRITE,
+	"UPDATE orders\n"
+	"SET step = 'cancelling', step_goal = 'cancelled', step_actor = 'system',\n"
+	"	step_note = $2, lease_token = lease_token + 1, lease_until = now(), attempts = 0\n"
+	"WHERE user_id = $1 AND step = 'idle' AND status <> 'reserving'\n"
+	"	AND status IN ('pending', 'confirmed', 'paid', 'processing')"};
+
+/* As orders_ask_cancel. */
+const struct pg_statement orders_ask_cancel_all = {"orders_ask_cancel_all", PG_WRITE,
+	"UPDATE orders\n"
+	"SET cancel_by = 'system', cancel_note = $2,\n"
+	"	lease_until = CASE WHEN step_waits THEN now() ELSE lease_until END\n"
+	"WHERE user_id = $1 AND step IN ('authorising', 'committing', 'capturing')\n"
+	"	AND status <> 'reserving' AND cancel_by IS NULL"};
+
+/* Intents first: one that is being placed at this moment is an order for the next statement. */
+const struct pg_statement orders_forget_intents = {"orders_forget_intents", PG_WRITE,
+	"UPDATE orders\n"
+	"SET shipping_address = NULL, metadata = NULL\n"
+	"WHERE user_id = $1 AND step = 'reserving'"};
+
 const struct pg_statement orders_forget_person = {"orders_forget_person", PG_WRITE,
 	"UPDATE orders\n"
 	"SET shipping_address = NULL, metadata = NULL, version = version + 1, updated_at = now()\n"
@@ -563,6 +585,9 @@ static const struct pg_statement *const statements[] = {
 	&orders_ask_cancel,
 	&orders_told,
 	&orders_count_open,
+	&orders_cancel_all,
+	&orders_ask_cancel_all,
+	&orders_forget_intents,
 	&orders_forget_person,
 	&orders_take_stalled,
 	&orders_take_up,

@@ -236,15 +236,24 @@ enum fault store_count_open(struct task *t, const struct uuid *user_id, int64_t 
 	return OK;
 }
 
-enum fault store_forget_person(struct task *t, const struct uuid *user_id)
+enum fault store_cancel_all(
+	struct task *t, struct pg_tx *tx, const struct uuid *user_id, struct str note)
 {
-	return pg_query(t, &orders_forget_person, PG_VALUES(pg_uuid(user_id)), NULL);
+	TRY(query(t, tx, &orders_cancel_all, PG_VALUES(pg_uuid(user_id), pg_text(note)), NULL));
+	return query(
+		t, tx, &orders_ask_cancel_all, PG_VALUES(pg_uuid(user_id), pg_text(note)), NULL);
+}
+
+enum fault store_forget_person(struct task *t, struct pg_tx *tx, const struct uuid *user_id)
+{
+	TRY(query(t, tx, &orders_forget_intents, PG_VALUES(pg_uuid(user_id)), NULL));
+	return query(t, tx, &orders_forget_person, PG_VALUES(pg_uuid(user_id)), NULL);
 }
 
 enum fault store_forget_answers(
-	struct task *t, const struct uuid *user_id, const struct reply *answer)
+	struct task *t, struct pg_tx *tx, const struct uuid *user_id, const struct reply *answer)
 {
-	return pg_query(t, &orders_forget_answers,
+	return query(t, tx, &orders_forget_answers,
 		PG_VALUES(pg_uuid(user_id), KEYED_REPLY_VALUES(answer)), NULL);
 }
 

@@ -150,12 +150,18 @@ enum fault store_told(struct task *t, const struct uuid *order_id, int32_t attem
 /* Orders that are paid and not yet delivered. */
 enum fault store_count_open(struct task *t, const struct uuid *user_id, int64_t *count) MUST_CHECK;
 
+/* Takes the step towards cancelled for what has not been shipped, and leaves it to the recovery; of
+ * an order whose payment is under way it asks for that. `tx` may be NULL, here and below. */
+enum fault store_cancel_all(
+	struct task *t, struct pg_tx *tx, const struct uuid *user_id, struct str note) MUST_CHECK;
+
 /* Clears addresses and metadata of the person's orders. */
-enum fault store_forget_person(struct task *t, const struct uuid *user_id) MUST_CHECK;
+enum fault store_forget_person(
+	struct task *t, struct pg_tx *tx, const struct uuid *user_id) MUST_CHECK;
 
 /* Puts `answer` in the place of all that was answered to the person, or told of their orders. */
-enum fault store_forget_answers(
-	struct task *t, const struct uuid *user_id, const struct reply *answer) MUST_CHECK;
+enum fault store_forget_answers(struct task *t, struct pg_tx *tx, const struct uuid *user_id,
+	const struct reply *answer) MUST_CHECK;
 
 /* ---- recovery ---- */
 

@@ -336,7 +336,7 @@ static enum fault count_open(struct task *t, struct job *job)
 static enum fault forget_person(struct task *t, struct job *job)
 {
 	(void)job;
-	return store_forget_person(t, &order.user_id);
+	return store_forget_person(t, NULL, &order.user_id);
 }
 
 static void what_is_paid_and_not_delivered_is_open(void **state)
@@ -348,6 +348,46 @@ static void what_is_paid_and_not_delivered_is_open(void **state)
 		assert_int_equal(open_orders,
 			i == STATUS_PAID || i == STATUS_PROCESSING || i == STATUS_SHIPPED);
 	}
+}
+
+static enum fault cancel_all(struct task *t, struct job *job)
+{
+	(void)job;
+	return store_cancel_all(t, NULL, &order.user_id, STR("gone"));
+}
+
+static void what_has_not_been_shipped_is_cancelled_with_the_account(void **state)
+{
+	(void)state;
+	for (int i = STATUS_PENDING; i < STATUS_COUNT; i++) {
+		const bool can_be = transition_find((enum status)i, STATUS_CANCELLED) != NULL;
+		force_status((enum status)i);
+		assert_int_equal(run(cancel_all), OK);
+		assert_string_equal(
+			column("concat_ws(' ', step, step_goal, step_actor, step_note)"),
+			can_be ? "cancelling cancelled system gone" : "idle");
+		observe("UPDATE orders SET step = 'idle', step_goal = NULL, step_actor = NULL,"
+			" step_note = NULL, lease_until = NULL");
+	}
+}
+
+static void a_payment_under_way_is_asked_to_stop_with_the_account(void **state)
+{
+	(void)state;
+	assert_int_equal(run(take_payment), OK);
+	assert_int_equal(run(cancel_all), OK);
+	assert_string_equal(
+		column("concat_ws(' ', step, cancel_by, cancel_note)"), "committing system gone");
+}
+
+static void an_intent_forgets_too(void **state)
+{
+	(void)state;
+	assert_int_equal(run(begin), OK);
+	assert_int_equal(run(forget_person), OK);
+	assert_int_equal(run(place), OK);
+	assert_string_equal(
+		column("concat_ws(' ', status, version, shipping_address, metadata)"), "pending 1");
 }
 
 static void a_person_is_forgotten_but_not_the_order(void **state)
@@ -683,6 +723,11 @@ int main(void)
 		cmocka_unit_test_setup(one_step_at_a_time, placed_order),
 		cmocka_unit_test_setup(a_payment_is_captured_or_fails, placed_order),
 		cmocka_unit_test_setup(what_is_paid_and_not_delivered_is_open, placed_order),
+		cmocka_unit_test_setup(
+			what_has_not_been_shipped_is_cancelled_with_the_account, placed_order),
+		cmocka_unit_test_setup(
+			a_payment_under_way_is_asked_to_stop_with_the_account, placed_order),
+		cmocka_unit_test_setup(an_intent_forgets_too, new_order),
 		cmocka_unit_test_setup(a_person_is_forgotten_but_not_the_order, placed_order),
 		cmocka_unit_test_setup(each_version_is_told_once, new_order),
 		cmocka_unit_test_setup(an_event_has_ids_and_amounts, placed_order),

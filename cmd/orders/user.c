@@ -1,21 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
- * An account is about to go (asked by users): its orders stay, what they say of the person goes.
- * May be repeated until it says 204. */
+ * What becomes of a person's orders when the account goes. users asks before; after it has deleted
+ * the account it tells so, once for ever, and what was said of the person here goes with it: in one
+ * transaction, which waits for nobody. Goods and money follow by the recovery. */
 #include "handlers.h"
 #include "keys.h"
 
-static enum fault cancel_all(
-	struct task *t, const struct uuid *user_id, enum status status, struct str actor);
-
-/* DELETE /internal/users/{user_id}: 204; 409 open_orders while something is paid and not delivered;
- * what is unpaid is cancelled. */
-enum fault user_close(struct task *t, const struct request *request, struct reply *reply)
+/* GET /internal/users/{user_id}: 204, or 409 open_orders while something is paid and not delivered.
+ */
+enum fault user_may_go(struct task *t, const struct request *request, struct reply *reply)
 {
-	const struct caller *caller = &request->caller;
 	struct uuid user_id;
 	int64_t open;
 
-	if (!str_eq(caller->service, STR("users")))
+	if (!str_eq(request->caller.service, STR("users")))
 		return fail(&t->scope, FAULT_FORBIDDEN, "only users may ask for this");
 	TRY(request_uuid(&t->scope, request, 0, &user_id));
 	if (uuid_is_nil(&user_id))
@@ -24,27 +21,16 @@ enum fault user_close(struct task *t, const struct request *request, struct repl
 	if (open > 0)
 		return fail(&t->scope, FAULT_OPEN_ORDERS, "%lld orders are on their way",
 			(long long)open);
-
-	TRY(cancel_all(t, &user_id, STATUS_PENDING, caller->actor));
-	TRY(cancel_all(t, &user_id, STATUS_CONFIRMED, caller->actor));
-	TRY(store_forget_person(t, &user_id));
-	TRY(keys_forget_person(t, &user_id));
 	return reply_empty(reply);
 }
 
-/* From the first page again and again, for what is cancelled is no longer on it. */
-static enum fault cancel_all(
-	struct task *t, const struct uuid *user_id, enum status status, struct str actor)
+/* bodega.user.deleted. What was paid since users asked is cancelled like what is unpaid: there is
+ * nobody to send it to. */
+enum fault user_deleted(struct task *t, struct pg_tx *tx, const struct event *event)
 {
-	const struct change cancel = {
-		.to = STATUS_CANCELLED, .actor = actor, .note = STR("the account was deleted")};
-	struct items page;
+	const struct uuid *const user_id = &event->subject;
 
-	do {
-		TRY(store_list(t, user_id, status, &order_key_first, 0, PAGE_DEFAULT, &page));
-		const struct order *order = page.at;
-		for (size_t i = 0; i < page.count; i++, order++)
-			TRY(change_status(t, order, &cancel, NULL));
-	} while (page.count > 0);
-	return OK;
+	TRY(store_cancel_all(t, tx, user_id, STR("the account was deleted")));
+	TRY(store_forget_person(t, tx, user_id));
+	return keys_forget_person(t, tx, user_id);
 }

@@ -11,13 +11,13 @@ void orders_use(struct upstream *upstream)
 	orders = upstream;
 }
 
-enum fault orders_close(struct task *t, const struct uuid *user_id)
+enum fault orders_ask_whether_open(struct task *t, const struct uuid *user_id)
 {
 	struct scope *s = &t->scope;
 	struct upstream_reply reply;
 	char id[UUID_TEXT_LEN + 1];
 	struct upstream_request request = {
-		.method = STR("DELETE"),
+		.method = STR("GET"),
 		.target = scope_format(s, "/internal/users/%s", uuid_format(user_id, id).at),
 	};
 

@@ -129,7 +129,7 @@ enum fault user_delete(struct task *t, const struct request *request, struct rep
 	struct user user;
 
 	TRY(user_of_path(t, request, &user));
-	TRY(orders_close(t, &user.id));
+	TRY(orders_ask_whether_open(t, &user.id));
 	TRY(store_delete(t, &user.id, names_version(request) ? user.version : 0));
 	return reply_empty(reply);
 }

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the services tell: each version of each order and product once and in order, whatever becomes of RabbitMQ; and
-what is read again by the gateway."""
+"""What events say: each version of each order and product is told once and in order, also with RabbitMQ away for a while
+under load; what is read again by the gateway; and what the services do when they hear of each other."""
 
 import json
 import os
@@ -11,7 +11,7 @@ import httpx
 import pika
 import pytest
 
-from conftest import PASSWORD, close_shop, http_client, log_in, make_product, make_shop, place_order, register
+from conftest import PASSWORD, Account, assert_problem, close_shop, http_client, log_in, make_product, make_shop, place_order, register
 from events import EVENTS
 from internal import internal_client
 from invariants import eventually
@@ -153,3 +153,137 @@ def test_a_person_s_events_are_read_again(shop, client, people):
         assert users.get("/internal/events", params={"person": buyer.id}).status_code == 403
     assert httpx.get(shop.url("orders") + "/internal/events", params={"person": buyer.id}).status_code == 401
     assert client.get("/internal/events", params={"person": buyer.id}).status_code == 404
+
+
+def test_each_type_is_told_when_it_should_be(shop, client, people):
+    seller, support, admin = people["seller"], people["support"], people["admin"]
+    buyer = register(client)
+    heard(shop)
+    product = make_product(seller, stock_quantity=7)["id"]
+    assert seller("PATCH", f"/api/v1/products/{product}", json={"price": 5, "name": "Oak tray"}).status_code == 200
+
+    def order(quantity=1, **more):
+        answer = buyer.post("/api/v1/orders", {"items": [{"product_id": product, "quantity": quantity}], **more})
+        return answer.json().get("id") or answer.json()["order_id"]
+
+    def move(order, status):
+        assert support("PUT", f"/api/v1/orders/{order}/status", json={"status": status}).status_code == 200
+
+    delivered = order(2, payment={"method": "card", "token": "tok_ok"})
+    for status in ("processing", "shipped", "delivered"):
+        move(delivered, status)
+    assert support.post(f"/api/v1/orders/{delivered}/refunds").status_code == 200
+    declined = order(payment={"method": "card", "token": "tok_declined"})
+    cancelled = order(5)
+    move(cancelled, "confirmed")
+    assert buyer.post(f"/api/v1/orders/{cancelled}/cancel").status_code == 200
+    expired = order()
+    shop.postgres.sql(f"UPDATE orders SET expires_at = now() WHERE id = '{expired}'", "orders_db")
+    eventually(lambda: buyer.get(f"/api/v1/orders/{expired}").json()["status"] != "expired", 10, "not expired")
+    assert seller("DELETE", f"/api/v1/products/{product}").status_code == 204
+    assert buyer.post("/api/v1/auth/logout").status_code == 204
+    gone = register(client)
+    assert gone("DELETE", "/api/v1/users/me").status_code == 204
+    promoted = register(client)
+    assert admin("PUT", f"/api/v1/users/{promoted.id}/role", json={"role": "seller"}).status_code == 200
+
+    events = once(heard(shop))
+    compare_with_history(shop, events)
+    statuses = lambda order: [event["type"].removeprefix("bodega.order.") for event in of(events, order)]
+    for subject, told in [(delivered, ["created", "paid", "processing", "shipped", "delivered", "refunded"]),
+                          (declined, ["created", "payment_failed"]), (cancelled, ["created", "confirmed", "cancelled"]),
+                          (expired, ["created", "expired"])]:
+        assert [word for word in statuses(subject) if word != "updated"] == told
+    assert words(of(events, product)) == [
+        ("product.created", 1), ("product.changed", 2), ("product.stock_low", 0), ("product.stock_out", 0),
+        ("product.deleted", 3)]
+    ended = {event["partitionkey"]: event["data"]["reason"] for event in events if event["type"] == "bodega.session.ended"}
+    assert ended == {buyer.id: "logged_out", gone.id: "account_deleted", promoted.id: "role_changed"}
+    assert words(of(events, gone.id)) == [("user.deleted", 0)]
+    assert {event["type"] for event in events} == set(EVENTS.types)
+
+
+def test_away_for_a_while_under_load(shop, client, people):
+    """Orders are placed, paid and cancelled all the time; afterwards each version of each order was heard, in order."""
+    product = make_product(people["seller"], stock_quantity=100000)["id"]
+    buyers = [register(client) for _ in range(4)]
+    heard(shop)
+    ending = threading.Event()
+    seen = [[] for _ in buyers]
+
+    def buy(index):
+        with http_client(shop.url()) as mine:
+            buyer = buyers[index]
+            buyer.client = mine
+            while not ending.is_set():
+                paid = len(seen[index]) % 2 == 0
+                more = {"payment": {"method": "card", "token": "tok_ok"}} if paid else {}
+                placed = buyer.post("/api/v1/orders", {"items": [{"product_id": product, "quantity": 1}], **more})
+                seen[index].append(placed.status_code)
+                if not paid and placed.status_code == 201:
+                    seen[index].append(buyer.post(f"/api/v1/orders/{placed.json()['id']}/cancel").status_code)
+
+    threads = [threading.Thread(target=buy, args=(index,), daemon=True) for index in range(len(buyers))]
+    for thread in threads:
+        thread.start()
+    shop.rabbitmq.stop()
+    before = int(shop.postgres.sql("SELECT count(*) FROM outbox", "orders_db")[0][0])
+    time.sleep(AWAY_SECONDS)  # the time is what is tested
+    meanwhile = int(shop.postgres.sql("SELECT count(*) FROM outbox", "orders_db")[0][0]) - before
+    shop.rabbitmq.start()
+    ending.set()
+    for thread in threads:
+        thread.join(30)
+        assert not thread.is_alive()
+    assert {status for statuses in seen for status in statuses} <= {200, 201}
+    assert meanwhile > 10 * AWAY_SECONDS, f"only {meanwhile} events in {AWAY_SECONDS} s: that is no load"
+    events = once(heard(shop, 60))
+    compare_with_history(shop, events)
+    placed = {row[0] for row in shop.postgres.sql(
+        "SELECT id FROM orders WHERE user_id IN ('" + "', '".join(buyer.id for buyer in buyers) + "')", "orders_db")}
+    assert placed and placed <= {event["subject"] for event in events}
+    for order in placed:
+        told = [int(event["sequence"]) for event in of(events, order)]
+        assert told == list(range(1, len(told) + 1))
+
+
+def test_a_deleted_account_takes_its_orders_along(shop, client, people):
+    """orders hears of it: what can be is cancelled, what was said of the person goes; with RabbitMQ away it is done later."""
+    product = make_product(people["seller"])["id"]
+    gone = register(client)
+    order = gone.post("/api/v1/orders", {
+        "items": [{"product_id": product, "quantity": 3}], "metadata": {"gift": "for Eve"},
+        "shipping_address": {"name": "Gone Soon", "city": "Graz"}}).json()["id"]
+    shop.rabbitmq.stop()
+    assert gone("DELETE", "/api/v1/users/me").status_code == 204
+    state = "SELECT concat_ws(' ', status, step, shipping_address, metadata) FROM orders WHERE id = '" + order + "'"
+    assert "Gone Soon" in shop.postgres.sql(state, "orders_db")[0][0]
+    shop.rabbitmq.start()
+    eventually(lambda: shop.postgres.sql(state, "orders_db") != [["cancelled idle"]] and shop.postgres.sql(state, "orders_db"),
+               30, "the order")
+    assert people["support"].get(f"/api/v1/orders/{order}/history").json()["data"][-1]["note"] == "the account was deleted"
+    assert people["support"].get(f"/api/v1/orders/{order}/history").json()["data"][-1]["actor"] == "system"
+    available = "SELECT available FROM stock WHERE product_id = '" + product + "'"
+    assert shop.postgres.sql(available, "products_db") == [["10"]]
+
+
+def test_who_has_something_on_its_way_stays(shop, client, people):
+    product = make_product(people["seller"])["id"]
+    buyer = register(client)
+    answer = buyer.post("/api/v1/orders", {"items": [{"product_id": product, "quantity": 1}],
+                                           "payment": {"method": "card", "token": "tok_ok"}})
+    assert answer.json()["status"] == "paid"
+    assert_problem(buyer("DELETE", "/api/v1/users/me"), 409, "open_orders")
+    assert buyer.get("/api/v1/users/me").status_code == 200
+
+
+def test_a_session_that_ended_is_refused_at_the_edge(shop, client):
+    someone = register(client)
+    other = Account(client, client.post("/api/v1/auth/login", json={"email": someone.user["email"], "password": PASSWORD}).json())
+    assert someone.post("/api/v1/auth/logout").status_code == 204
+    me, mine = shop.url() + "/api/v1/users/me", {"Authorization": "Bearer " + someone.token}
+    for _ in range(20):  # new connections, for each of the gateway's threads
+        eventually(lambda: httpx.get(me, headers=mine).status_code != 401, 10, "it is let through")
+    assert other.get("/api/v1/users/me").status_code == 200
+    assert other.post("/api/v1/auth/logout-all").status_code == 204
+    eventually(lambda: other.get("/api/v1/users/me").status_code != 401, 10, "it is let through")
