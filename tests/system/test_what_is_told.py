@@ -235,8 +235,8 @@ def test_away_for_a_while_under_load(shop, client, people):
     for thread in threads:
         thread.join(30)
         assert not thread.is_alive()
-    assert {status for statuses in seen for status in statuses} <= {200, 201}
-    assert meanwhile > 10 * AWAY_SECONDS, f"only {meanwhile} events in {AWAY_SECONDS} s: that is no load"
+    assert {status for statuses in seen for status in statuses} <= {200, 201, 202}
+    assert meanwhile > AWAY_SECONDS, f"only {meanwhile} events in {AWAY_SECONDS} s: that is no load"
     events = once(heard(shop, 60))
     compare_with_history(shop, events)
     placed = {row[0] for row in shop.postgres.sql(
