@@ -613,6 +613,7 @@ static const struct pg_statement *const telling[] = {
 	&orders_advance,
 	&orders_finish,
 	&orders_told,
+	&orders_forget_person,
 };
 
 static const struct pg_constraint constraints[] = {
