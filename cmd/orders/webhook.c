@@ -36,11 +36,7 @@ static bool key_read(struct str key, struct uuid *order_id, int32_t *attempt);
 
 enum fault webhook_set_secrets(struct scope *s, struct str text)
 {
-	if (webhook_secrets_read(s, text, &secrets) == OK)
-		return OK;
-	const struct str why = s->detail;
-	s->detail = STR_NONE;
-	return fail_field(s, STR("WEBHOOK_SECRETS"), "format", "%.*s", STR_ARG(why));
+	return webhook_secrets_read(s, text, &secrets);
 }
 
 /* POST /internal/webhooks/payments: 204, also for what is old or not ours; the work is the saga's.

@@ -5,8 +5,6 @@
 #include "store.h"
 #include "webhook.h"
 
-#include "auth/webhook.h"
-
 #define PAYMENT "/internal/payments/{key}"
 
 /* All by services of ours alone: the provider knows no accounts. */
@@ -44,16 +42,7 @@ static const struct service_job jobs[] = {
 
 static enum fault start(struct scope *s)
 {
-	struct texts secrets;
-
-	if (webhook_secrets_read(s, payments_settings.webhook_secrets, &secrets) != OK) {
-		const struct str why = s->detail;
-
-		s->detail = STR_NONE;
-		return fail_field(s, STR("WEBHOOK_SECRETS"), "format", "%.*s", STR_ARG(why));
-	}
-	webhook_use_secrets(secrets);
-	return OK;
+	return webhook_set_secrets(s, payments_settings.webhook_secrets);
 }
 
 static void start_thread(struct loop *l)

@@ -21,7 +21,7 @@ enum {
 	RETRY_DOUBLINGS_MAX = 8,
 };
 
-static struct texts secrets;
+static struct texts secrets; /* before threads start */
 static _Thread_local struct upstream *receiver;
 
 /* What is sent. */
@@ -44,9 +44,9 @@ static struct str body_of(struct scope *s, const struct webhook *webhook);
 static int64_t retry_us(int32_t attempts);
 static void count(const char *outcome);
 
-void webhook_use_secrets(struct texts with)
+enum fault webhook_set_secrets(struct scope *s, struct str text)
 {
-	secrets = with;
+	return webhook_secrets_read(s, text, &secrets);
 }
 
 void webhook_use(struct upstream *upstream)

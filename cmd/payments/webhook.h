@@ -6,8 +6,8 @@
 /* Tells of changes that nobody waited for: a signed POST to /internal/webhooks/payments until it is
  * answered by 2xx. */
 
-/* Once, before threads start; the first secret signs. */
-void webhook_use_secrets(struct texts secrets);
+/* Once, before threads start: the value of WEBHOOK_SECRETS. FAULT_INVALID names it. */
+enum fault webhook_set_secrets(struct scope *s, struct str text) MUST_CHECK;
 
 /* On the thread that runs the job: where webhooks go. */
 void webhook_use(struct upstream *receiver);

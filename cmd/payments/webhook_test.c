@@ -5,7 +5,6 @@
 
 #include "webhook.h"
 
-#include "auth/webhook.h"
 #include "upstream/testing.h"
 
 #define SECRET "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -154,12 +153,9 @@ static void silence_is_no_answer(void **state)
 static int setup(void **state)
 {
 	static struct scope s;
-	struct texts secrets;
 
-	(void)state;
 	scope_begin(&s);
-	assert_int_equal(webhook_secrets_read(&s, STR(SECRET), &secrets), OK);
-	webhook_use_secrets(secrets);
+	assert_int_equal(webhook_set_secrets(&s, STR(SECRET)), OK);
 	*state = &s;
 	return payments_world_begin("payments_webhook_test");
 }

@@ -11,6 +11,7 @@ static const struct str secret_prefix = {"whsec_", 6};
 static const struct str version_prefix = {"v1,", 3};
 
 static bool next_piece(struct str *rest, const char *separators, struct str *piece);
+static bool secret_of(struct scope *s, struct str text, struct str *secret);
 static struct str signature(
 	struct scope *s, struct str secret, struct str id, struct str timestamp, struct str body);
 static bool signed_by(struct str signatures, struct str wanted);
@@ -18,26 +19,22 @@ static enum fault refuse(struct scope *s, const char *why);
 
 enum fault webhook_secrets_read(struct scope *s, struct str text, struct texts *secrets)
 {
+	const struct str name = STR("WEBHOOK_SECRETS");
 	struct str piece;
 
 	secrets->at = arena_alloc_array(s->arena, WEBHOOK_SECRETS_MAX, sizeof *secrets->at);
 	secrets->count = 0;
 	while (next_piece(&text, " ,\t\r\n", &piece)) {
-		struct str *const secret = &secrets->at[secrets->count];
-
 		if (secrets->count == WEBHOOK_SECRETS_MAX)
-			return fail(s, FAULT_INVALID, "must be %d secrets at most",
+			return fail_field(s, name, "length", "must be %d secrets at most",
 				WEBHOOK_SECRETS_MAX);
-		if (!str_starts(piece, secret_prefix) ||
-			!base64_decode(
-				s->arena, BASE64, str_skip(piece, secret_prefix.len), secret) ||
-			secret->len < WEBHOOK_SECRET_BYTES_MIN)
-			return fail(s, FAULT_INVALID,
-				"secret %zu must be \"whsec_\" and %d bytes or more in base64",
-				secrets->count + 1, WEBHOOK_SECRET_BYTES_MIN);
-		secrets->count++;
+		if (!secret_of(s, piece, &secrets->at[secrets->count++]))
+			return fail_field(s, name, "format",
+				"must be \"whsec_\" and %d bytes or more in base64; number %zu is "
+				"not",
+				WEBHOOK_SECRET_BYTES_MIN, secrets->count);
 	}
-	return secrets->count > 0 ? OK : fail(s, FAULT_INVALID, "must have a secret");
+	return secrets->count > 0 ? OK : fail_field(s, name, "required", "must have a secret");
 }
 
 struct str webhook_sign(struct scope *s, const struct texts *secrets, struct str id,
@@ -86,6 +83,13 @@ static bool next_piece(struct str *rest, const char *separators, struct str *pie
 	*piece = str_of(rest->at + begin, end - begin);
 	*rest = str_skip(*rest, end);
 	return piece->len > 0;
+}
+
+static bool secret_of(struct scope *s, struct str text, struct str *secret)
+{
+	return str_starts(text, secret_prefix) &&
+	       base64_decode(s->arena, BASE64, str_skip(text, secret_prefix.len), secret) &&
+	       secret->len >= WEBHOOK_SECRET_BYTES_MIN;
 }
 
 /* The timestamp as it was written: a signature is over text. */

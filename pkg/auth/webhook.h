@@ -10,8 +10,8 @@
 
 enum { WEBHOOK_SECRETS_MAX = 8, WEBHOOK_SECRET_BYTES_MIN = 24, WEBHOOK_SKEW_S = 300 };
 
-/* From "whsec_<base64>", several with spaces, commas or line ends between them. FAULT_INVALID: a
- * sentence that shows none of them. */
+/* The value of the variable WEBHOOK_SECRETS: "whsec_<base64>", several with spaces, commas or line
+ * ends between them. FAULT_INVALID: a field error of that name, which shows none of them. */
 enum fault webhook_secrets_read(struct scope *s, struct str text, struct texts *secrets) MUST_CHECK;
 
 /* The signature by the first secret, as webhook-signature has it; in s. */
