@@ -93,5 +93,5 @@ static const struct pg_statement *const statements[] = {
 const struct pg_schema store_schema = {
 	.statements = statements,
 	.statement_count = sizeof statements / sizeof statements[0],
-	.migration_newest = "00001",
+	.migration_newest = "00002",
 };

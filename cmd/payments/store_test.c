@@ -530,10 +530,14 @@ static void reordered_the_first_comes_last(void **state)
 	use_token("tok_async_reordered");
 	settlement = (struct settlement){.webhooks = "reordered", .webhook_delay_us = 1000};
 	assert_int_equal(of(authorise), PAYMENT_DONE);
+	assert_string_equal(observe("SELECT due_at FROM webhooks"), "infinity");
+	assert_int_equal(run(claim), FAULT_NOT_FOUND);
 	assert_int_equal(run(settle), OK);
 	assert_string_equal(
 		observe("SELECT string_agg(sequence::text, ' ' ORDER BY due_at) FROM webhooks"),
 		"2 1");
+	assert_string_equal(
+		observe("SELECT max(due_at) < now() + interval '1 s' FROM webhooks"), "t");
 }
 
 static int setup(void **state)
