@@ -138,7 +138,7 @@ static void nobody_listens(void **state)
 /* As after a crash in the middle: the lease brings it back. */
 static void silence_is_no_answer(void **state)
 {
-	struct job job = {.work = deliver, .deadline_us = 1000000};
+	struct job job = {.work = deliver, .deadline_us = 2000000};
 
 	(void)state;
 	listen_and_say(silence);

