@@ -15,8 +15,8 @@
 
 enum {
 	BUCKETS = 1024,
-	CATCHING_UP_MAX = 16, /* at a time, a thread */
-	CATCH_UP_US = 30000000,
+	CATCHING_UP_MAX = 32, /* at a time, a thread */
+	CATCH_UP_US = 10000000, /* a page */
 	RETRY_US = 2000000, /* when a source is away */
 };
 

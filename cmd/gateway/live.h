@@ -29,7 +29,7 @@ struct listener {
 	struct uuid session;
 	struct progress progress[LIVE_SOURCES];
 	struct task *task; /* catching up */
-	bool again; /* when it has caught up, once more: events were missed meanwhile */
+	bool again; /* once more at once: there is more, or events were missed meanwhile */
 	bool greeted;
 };
 
@@ -48,9 +48,8 @@ extern const struct service_events hub_events;
 
 /* ---- replay.c ---- */
 
-/* Brings a listener up to what its sources have; FAULT_CANCELED when its stream has ended.
- * Suspends.
- */
+/* Brings a listener nearer to what its sources have, a page of each; sets `again` when there is
+ * more. FAULT_CANCELED: its stream has ended. Suspends. */
 enum fault replay(struct task *t, struct listener *listener) MUST_CHECK;
 
 /* Sends an event, unless it was sent before, and moves on to its position. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What a listener has not seen yet, from the services that own it, page by page at the pace of its
+ * What a listener has not seen yet, from the services that own it, a page a task at the pace of its
  * client; and what a message looks like. A new listener first learns where each source is now, so
  * that from its first message on there is an id to resume by. */
 #include "live.h"
@@ -9,7 +9,10 @@
 
 #include <inttypes.h>
 
-enum { PAGE_EVENTS = 100 };
+enum {
+	PAGE_EVENTS = 100,
+	PIECE_BYTES = LIVE_QUEUE_BYTES_MAX / 4, /* of a page, handed to the client at once */
+};
 
 static const struct {
 	struct str source; /* of its events */
@@ -32,6 +35,7 @@ static enum fault find_now(struct task *t, struct listener *listener, size_t sou
 static enum fault read_on(struct task *t, struct listener *listener, size_t source);
 static enum fault send_page(
 	struct task *t, struct listener *listener, size_t source, const struct page *page);
+static enum fault wait_sent(struct task *t, struct listener *listener);
 static enum fault get_page(struct task *t, const struct listener *listener, size_t source,
 	bool from_now, struct page *page);
 static enum fault page_read(struct scope *s, struct str json, struct page *page);
@@ -55,12 +59,11 @@ enum fault replay(struct task *t, struct listener *listener)
 		if (first == OK)
 			first = fault;
 	}
-	if (first != OK || listener->live == NULL)
-		return first;
-	if (!listener->greeted)
+	if (first == OK && !listener->again && !listener->greeted) {
 		say(&t->scope, listener, "ready");
-	listener->greeted = true;
-	return OK;
+		listener->greeted = true;
+	}
+	return first;
 }
 
 static enum fault find_now(struct task *t, struct listener *listener, size_t source)
@@ -76,7 +79,7 @@ static enum fault find_now(struct task *t, struct listener *listener, size_t sou
 	return OK;
 }
 
-/* Until there is no more, and nothing was heard of that was not read. */
+/* One page. When there is more, or something was heard of that was not read, it is not live yet. */
 static enum fault read_on(struct task *t, struct listener *listener, size_t source)
 {
 	struct progress *const progress = &listener->progress[source];
@@ -86,16 +89,14 @@ static enum fault read_on(struct task *t, struct listener *listener, size_t sour
 		return FAULT_UNAVAILABLE;
 	if (progress->live)
 		return OK;
-	do {
-		TRY(get_page(t, listener, source, false, &page));
-		if (listener->live == NULL)
-			return FAULT_CANCELED;
-		if (page.resync || page.position < progress->last) {
-			progress->last = progress->heard = page.position;
-			say(&t->scope, listener, "resync");
-		}
-		TRY(send_page(t, listener, source, &page));
-	} while (page.has_more || progress->heard > progress->last);
+	TRY(get_page(t, listener, source, false, &page));
+	if (page.resync || page.position < progress->last) {
+		progress->last = progress->heard = page.position;
+		say(&t->scope, listener, "resync");
+	}
+	TRY(send_page(t, listener, source, &page));
+	if (page.has_more || progress->heard > progress->last)
+		listener->again = true;
 	progress->live = !listener->again;
 	return OK;
 }
@@ -103,13 +104,30 @@ static enum fault read_on(struct task *t, struct listener *listener, size_t sour
 static enum fault send_page(
 	struct task *t, struct listener *listener, size_t source, const struct page *page)
 {
+	size_t bytes = 0;
+
 	for (size_t i = 0; i < page->events.count; i++) {
 		struct event event;
 
 		TRY(event_read(&t->scope, page->events.at[i], &event));
 		replay_send(&t->scope, listener, source, &event);
+		bytes += page->events.at[i].len;
+		if (bytes >= PIECE_BYTES || i + 1 == page->events.count)
+			TRY(wait_sent(t, listener));
+		if (bytes >= PIECE_BYTES)
+			bytes = 0;
 	}
-	return live_wait_sent(t, listener->live);
+	return OK;
+}
+
+/* One that takes nothing does not keep others from catching up. */
+static enum fault wait_sent(struct task *t, struct listener *listener)
+{
+	const enum fault fault = live_wait_sent(t, listener->live);
+
+	if (fault == FAULT_DEADLINE)
+		live_end(listener->live, LIVE_SLOW);
+	return fault;
 }
 
 void replay_send(

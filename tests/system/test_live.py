@@ -358,6 +358,17 @@ def test_nothing_is_missing_after_rabbitmq_was_away(world, person):
         stream.close()
 
 
+def test_much_to_catch_up(world, person):
+    """More than a stream's queue holds, at the pace of its client."""
+    begin = f"o:{world.orders.position},p:{world.products.position}"
+    told = [world.orders.write(person.id, "bodega.order.paid", text="x" * 4000) for _ in range(350)]
+    for kind in ("ws", "sse"):
+        stream = Stream(world, person, kind, last=begin)
+        time.sleep(1)  # its client has other things to do
+        assert positions(stream.begin()) == of(told)
+        stream.close()
+
+
 def test_an_owner_that_is_away(world, person):
     world.orders.away = True
     stream = Stream(world, person)
