@@ -719,6 +719,19 @@ static void keys_run_out_but_not_under_way(void **state)
 	assert_int_equal(count_keys("true"), 0);
 }
 
+static void a_sweep_takes_all_that_are_due(void **state)
+{
+	struct sending first = ordering("k");
+
+	(void)state;
+	assert_int_equal(sent(&first), OK);
+	observe("INSERT INTO idempotency_keys (caller, operation, key, fingerprint, status, body,"
+		" created_at) SELECT '00000000-0000-7000-8000-000000000001', 'o', n, '', 200, '{}',"
+		" now() - interval '25 hours' FROM generate_series(1, 2500) n");
+	assert_int_equal(run(sweep), OK);
+	assert_int_equal(count_keys("true"), 1);
+}
+
 static enum fault forget(struct task *t, struct job *job)
 {
 	const struct uuid person = {{1}};
@@ -787,6 +800,7 @@ int main(void)
 		cmocka_unit_test_setup(every_wait_may_fail, fresh),
 		cmocka_unit_test_setup(an_old_intent_keeps_its_key, fresh),
 		cmocka_unit_test_setup(keys_run_out_but_not_under_way, placed),
+		cmocka_unit_test_setup(a_sweep_takes_all_that_are_due, fresh),
 		cmocka_unit_test_setup(a_deleted_account_leaves_nothing, placed),
 	};
 

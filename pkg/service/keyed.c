@@ -11,6 +11,8 @@
 #include "http/problem.h"
 #include "http/reply.h"
 
+enum { SWEPT_AT_ONCE = 1000 }; /* rows: a statement has but seconds */
+
 static uint8_t secret[SHA256_BYTES];
 
 static enum fault run_claimed(struct task *t, const struct keyed *keyed,
@@ -77,7 +79,12 @@ const struct pg_statement keyed_forget = {
 	"keyed_forget",
 	PG_WRITE,
 	"DELETE FROM idempotency_keys "
-	"WHERE created_at < now() - interval '24 hours' AND status IS NOT NULL",
+	"WHERE ctid = ANY (ARRAY("
+	"	SELECT ctid FROM idempotency_keys "
+	"	WHERE created_at < now() - interval '24 hours' AND status IS NOT NULL "
+	"	ORDER BY created_at "
+	"	LIMIT $1::bigint "
+	"	FOR UPDATE SKIP LOCKED))",
 };
 
 /* Not the secret itself, which others use for other things. */
@@ -278,5 +285,10 @@ struct str keyed_location(const struct reply *reply)
 
 enum fault keyed_sweep(struct task *t)
 {
-	return pg_query(t, &keyed_forget, PG_NO_VALUES, NULL);
+	struct pg_rows rows;
+
+	do
+		TRY(pg_query(t, &keyed_forget, PG_VALUES(pg_int64(SWEPT_AT_ONCE)), &rows));
+	while (rows.affected == SWEPT_AT_ONCE);
+	return OK;
 }

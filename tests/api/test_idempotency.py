@@ -2,6 +2,7 @@
 """Idempotency-Key from outside: one effect, one answer, whatever happens between the first request and its repeats.
 tests/chaos/test_crash_points.py does the same at each point where orders can die."""
 
+import os
 import random
 import signal
 import threading
@@ -10,8 +11,9 @@ import uuid
 
 import httpx
 import pytest
+import yaml
 
-from conftest import Account, assert_problem, close_shop, http_client, log_in, make_product, make_shop, register
+from conftest import ROOT, Account, assert_problem, close_shop, http_client, log_in, make_product, make_shop, register
 from invariants import assert_no_open_transaction, assert_stock_adds_up, settle
 
 REPEATS = 20
@@ -241,6 +243,23 @@ def test_a_deleted_account_leaves_no_answers(shop, gateway, buyer, product):
     while left():
         assert time.monotonic() < end
         time.sleep(0.05)
+
+
+# ---- which operations ----
+
+# What proves who somebody is: answers that hold a secret are not kept, and nothing is lost by asking again.
+LOGINS = {"/api/v1/auth/login", "/api/v1/auth/refresh", "/api/v1/auth/logout", "/api/v1/auth/logout-all",
+          "/api/v1/auth/password", "/api/v1/events/ticket"}
+
+
+def test_the_document_says_which_operations_take_a_key():
+    with open(os.path.join(ROOT, "api/openapi.yaml"), encoding="utf-8") as file:
+        paths = yaml.safe_load(file)["paths"]
+    taking = {(method, path) for path, item in paths.items() for method, operation in item.items()
+              if method != "parameters" and "/IdempotencyKey'" in str(operation.get("parameters"))}
+    meant = {("post", path) for path, item in paths.items() if "post" in item and path not in LOGINS}
+    meant |= {("patch", path) for path, item in paths.items() if "patch" in item and path.endswith(("/stock", "/items"))}
+    assert taking == meant and LOGINS <= set(paths)
 
 
 # ---- what breaks in the middle ----
