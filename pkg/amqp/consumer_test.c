@@ -259,7 +259,9 @@ static void while_something_is_away_it_waits(void **state)
 /* It has committed, but the broker never hears of it, and delivers it again. */
 static void cut_between_commit_and_acknowledgement(void **state)
 {
-	const uint64_t seen = outcome("seen");
+	struct counter *const lost = counter_get("bodega_rabbitmq_connections_lost_total", "",
+		LABELS({"connection", STR("amqp-consume")}));
+	const uint64_t seen = outcome("seen"), lost_before = counter_value(lost);
 
 	(void)state;
 	cut_after = true;
@@ -269,6 +271,9 @@ static void cut_between_commit_and_acknowledgement(void **state)
 	turn_until(effects() == 2);
 	turn_until(queue_depth(QUEUE) == 0);
 	assert_int_equal(calls, 2);
+	publish(3, &subjects[1], 0); /* the new connection works: nothing of the old one was said */
+	turn_until(effects() == 3);
+	assert_int_equal(counter_value(lost), lost_before + 1);
 }
 
 /* Nobody gets to the end with it: each time the connection goes, as if the process had died. */
@@ -306,13 +311,15 @@ static void one_at_a_time_is_active(void **state)
 	consumers[1] = consumer_new(world.loop, &rabbit.broker, publisher, &queue, 1);
 	turn_until(queue_consumers(QUEUE) == 2);
 	proxy_set(rabbit.proxy, PROXY_MUTE); /* the first one hears nothing: the queue stands */
-	publish(1, &subjects[0], 1);
+	for (int64_t id = 1; id <= 4; id++)
+		publish(id, &subjects[0], 0);
+	turn_until(queue_depth(QUEUE) == 3);
 	for (int i = 0; i < 20; i++)
 		loop_turn(world.loop, 5);
 	assert_int_equal(calls, 0);
 	proxy_set(rabbit.proxy, PROXY_REFUSE);
 	proxy_cut(rabbit.proxy);
-	turn_until(effects() == 1);
+	turn_until(effects() == 4);
 }
 
 int main(void)

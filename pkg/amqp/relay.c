@@ -76,9 +76,8 @@ static const struct pg_statement read_events = {"outbox_read", PG_SLOW,
 /* The mark need not survive a crash of the server: then what it covers is published once more. */
 static const struct pg_statement mark_published = {"outbox_mark", PG_WRITE,
 	"UPDATE outbox_partitions p SET published = v.position\n"
-	"FROM unnest($2::integer[], $3::bigint[], $4::bigint[]) AS v (partition, epoch, position)\n"
-	"WHERE p.partition = v.partition AND p.owner = $1::text AND p.epoch = v.epoch\n"
-	"	AND p.published < v.position\n"
+	"FROM unnest($1::integer[], $2::bigint[], $3::bigint[]) AS v (partition, epoch, position)\n"
+	"WHERE p.partition = v.partition AND p.epoch = v.epoch AND p.published < v.position\n"
 	"	AND set_config('synchronous_commit', 'off', true) IS NOT NULL"};
 
 /* How many of ours are not published, and for how many seconds the oldest has not been. */
@@ -272,8 +271,8 @@ static enum fault mark(struct task *t, struct relay *r, const struct batch *batc
 	}
 	counter_add(r->published, confirmed);
 	TRY(pg_query(t, &mark_published,
-		PG_VALUES(pg_text(str_from(r->owner)), pg_int32s(s, partitions, count),
-			pg_int64s(s, epochs, count), pg_int64s(s, positions, count)),
+		PG_VALUES(pg_int32s(s, partitions, count), pg_int64s(s, epochs, count),
+			pg_int64s(s, positions, count)),
 		&rows));
 	if (rows.affected < count)
 		r->renew_us = 0; /* another has taken over: see what is still ours */
