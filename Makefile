@@ -3,6 +3,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PRESET ?= release
+TARGET ?= all
 SEED ?= 200
 export CMAKE_C_COMPILER_LAUNCHER ?= $(shell command -v ccache)
 
@@ -16,11 +17,11 @@ deps: ## install what is missing: Debian's packages, the tests' tools, Swagger U
 
 build: ## build everything (PRESET=release|dev|asan|tsan|coverage|fuzz)
 	@cmake --preset $(PRESET) >build-$(PRESET).log 2>&1 || { cat build-$(PRESET).log; exit 1; }; rm -f build-$(PRESET).log
-	@cmake --build build/$(PRESET)
+	@cmake --build build/$(PRESET) --target $(TARGET)
 
 run: ## start the shop: install what is missing, build, migrate, seed (SEED=200), check a purchase
 	@tools/deps build run
-	@$(MAKE) --no-print-directory build PRESET=$(PRESET)
+	@$(MAKE) --no-print-directory build PRESET=$(PRESET) TARGET=programs
 	@tools/shop.py run --build build/$(PRESET) --seed $(SEED)
 
 stop: ## stop the shop; its data stays

@@ -57,6 +57,9 @@ function(bodega_test name)
 		ENVIRONMENT "LSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/lsan.supp:print_suppressions=0")
 endfunction()
 
+# What `make run` needs: every program, and no tests.
+add_custom_target(programs)
+
 # A program: all sources but main.c make a library that its unit tests link as well.
 function(bodega_program name)
 	cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS;LIBRARIES;TESTS" ${ARGN})
@@ -69,6 +72,7 @@ function(bodega_program name)
 	add_executable(${name} main.c)
 	target_link_libraries(${name} PRIVATE cmd_${name})
 	set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+	add_dependencies(programs ${name})
 	foreach(test IN LISTS ARG_TESTS)
 		bodega_test(${name}_${test} SOURCES ${test}.c LIBRARIES cmd_${name})
 	endforeach()

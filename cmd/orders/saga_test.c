@@ -639,7 +639,7 @@ static void assert_settled(const char *what, unsigned n)
 	assert_int_equal(observe_number("SELECT count(*) FROM orders WHERE step <> 'idle'"), 0);
 	for (size_t i = 0; i < reservation_count; i++) {
 		const struct reservation *r = &reservations[i];
-		snprintf(sql, sizeof sql, "SELECT status FROM orders WHERE id = '%s'", r->order_id);
+		snprintf(sql, sizeof sql, "SELECT status FROM orders WHERE id = '%.36s'", r->order_id);
 		const char *status = observe(sql);
 		const char *right =
 			strcmp(status, "pending") == 0 ? "held"
@@ -657,7 +657,7 @@ static void assert_settled(const char *what, unsigned n)
 		snprintf(sql, sizeof sql,
 			"SELECT status || ' ' || (SELECT count(*) FROM order_refunds r WHERE "
 			"(r.order_id, r.attempt) = (p.order_id, p.attempt) AND status = 'done') "
-			"FROM order_payments p WHERE order_id || '-' || attempt = '%s'",
+			"FROM order_payments p WHERE order_id || '-' || attempt = '%.64s'",
 			p->key);
 		const char *said = observe(sql);
 		snprintf(sql, sizeof sql, "%s %u", p->status, p->refund_count);
