@@ -544,6 +544,22 @@ static void a_session_being_opened_ends_too(void **state)
 	assert_int_equal(live_tokens(), 0);
 }
 
+/* What is not told of as ended has not begun. */
+static void a_session_waits_for_the_end_of_all_others(void **state)
+{
+	struct job job = {.work = open_session, .number = 1};
+
+	(void)state;
+	observe("BEGIN");
+	observe("UPDATE users SET session_epoch = session_epoch + 1");
+	job_start(&job);
+	turn_until(waiting_for_lock() == 1);
+	observe("COMMIT");
+	jobs_finish(&job, 1);
+	assert_int_equal(job.fault, FAULT_CONFLICT);
+	assert_int_equal(observe_number("SELECT count(*) FROM sessions"), 1);
+}
+
 static const char *told(void)
 {
 	return observe("SELECT string_agg(concat_ws(' ', replace(type, 'bodega.', ''),"
@@ -715,6 +731,7 @@ int main(void)
 		cmocka_unit_test_setup(a_session_that_is_over_is_not_kept, somebody),
 		cmocka_unit_test_setup(who_read_the_old_account_opens_no_session, somebody),
 		cmocka_unit_test_setup(a_session_being_opened_ends_too, somebody),
+		cmocka_unit_test_setup(a_session_waits_for_the_end_of_all_others, somebody),
 		cmocka_unit_test_setup(ended_sessions_are_told, somebody),
 		cmocka_unit_test_setup(sessions_that_end_with_something_else_are_told, somebody),
 		cmocka_unit_test_setup(a_deleted_account_is_told_after_its_sessions, somebody),
