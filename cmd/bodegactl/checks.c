@@ -126,22 +126,50 @@ static const char history_runs[] =
 
 static const char paid_once[] =
 	"SELECT o.id, CASE WHEN o.status IN ('paid', 'processing', 'shipped', 'delivered')\n"
-	"		THEN 'one payment of ' || o.total_minor ELSE 'no payment' END\n"
-	"		|| ' for an order that is ' || o.status,\n"
-	"	coalesce(p.count, 0) || ' of together ' || coalesce(p.amount, 0)\n"
+	"		THEN 'one payment of ' || o.total_minor\n"
+	"		WHEN o.status IN ('cancelled', 'refunded') THEN 'none, or all given "
+	"back,'\n"
+	"		ELSE 'no payment' END || ' for an order that is ' || o.status,\n"
+	"	format('%s of together %s, %s given back', coalesce(p.count, 0),\n"
+	"		coalesce(p.amount, 0), coalesce(p.refunded, 0))\n"
 	"FROM orders o\n"
 	"LEFT JOIN (\n"
-	"	SELECT order_id, count(*) AS count, sum(amount_minor) AS amount\n"
+	"	SELECT order_id, count(*) AS count, sum(amount_minor) AS amount,\n"
+	"		sum(refunded_minor) AS refunded\n"
 	"	FROM order_payments\n"
 	"	WHERE status = 'captured'\n"
 	"	GROUP BY order_id) p ON p.order_id = o.id\n"
 	"WHERE CASE\n"
 	"	WHEN o.status IN ('paid', 'processing', 'shipped', 'delivered')\n"
 	"		THEN (p.count, p.amount) IS DISTINCT FROM (1, o.total_minor)\n"
-	"	WHEN o.status IN ('pending', 'confirmed', 'expired', 'payment_failed')\n"
-	"		THEN p.count > 0\n"
-	"	ELSE p.count > 1 END\n"
+	"			OR p.refunded = p.amount AND p.amount > 0 AND o.step = 'idle'\n"
+	"	WHEN o.status IN ('cancelled', 'refunded')\n"
+	"		THEN p.count > 1 OR p.refunded <> p.amount\n"
+	"	ELSE p.count > 0 AND o.step = 'idle' END\n"
 	"ORDER BY o.id";
+
+static const char refunds[] = "SELECT p.order_id, coalesce(r.amount, 0) || ' by refunds',\n"
+			      "	p.refunded_minor || ' given back of attempt ' || p.attempt\n"
+			      "FROM order_payments p\n"
+			      "LEFT JOIN (\n"
+			      "	SELECT order_id, attempt, sum(amount_minor) AS amount\n"
+			      "	FROM order_refunds\n"
+			      "	WHERE status = 'done'\n"
+			      "	GROUP BY order_id, attempt) r USING (order_id, attempt)\n"
+			      "WHERE p.refunded_minor <> coalesce(r.amount, 0)\n"
+			      "ORDER BY p.order_id, p.attempt";
+
+static const char nothing_pays[] =
+	"SELECT id, 'nothing under way while the order is idle', p.what\n"
+	"FROM orders\n"
+	"JOIN (\n"
+	"	SELECT order_id, 'payment ' || attempt AS what FROM order_payments\n"
+	"	WHERE status = 'processing'\n"
+	"	UNION ALL\n"
+	"	SELECT order_id, 'refund ' || id FROM order_refunds\n"
+	"	WHERE status = 'processing') p ON p.order_id = id\n"
+	"WHERE step = 'idle'\n"
+	"ORDER BY id";
 
 static const char unfinished[] =
 	"SELECT id, 'idle', step || CASE WHEN needs_attention\n"
@@ -161,7 +189,7 @@ static const char payment_ledger[] =
 	"ORDER BY key COLLATE \"C\"";
 
 static const char charged_once[] = "SELECT order_id, 'one charge', string_agg(captured_minor - "
-                                   "refunded_minor || ' by ' || key,\n"
+				   "refunded_minor || ' by ' || key,\n"
 				   "		', ' ORDER BY key)\n"
 				   "FROM payments\n"
 				   "WHERE captured_minor > refunded_minor\n"
@@ -177,7 +205,7 @@ static const char events_numbered[] =
 	"FROM outbox_partitions p\n"
 	"JOIN (\n"
 	"	SELECT partition, count(*) AS count, min(position) AS first, max(position) AS "
-        "last\n"
+	"last\n"
 	"	FROM outbox\n"
 	"	WHERE position IS NOT NULL\n"
 	"	GROUP BY partition) o USING (partition)\n"
@@ -193,6 +221,52 @@ static const char events_published[] =
 	"	WHERE partition = p.partition AND position IS NULL) o\n"
 	"WHERE p.published < p.position OR o.waiting > 0\n"
 	"ORDER BY p.partition";
+
+/* An order from before there were events has none; the oldest are swept. */
+static const char events_of_history[] =
+	"SELECT order_id, 'an event of version ' || version || ', ' || to_status, 'none'\n"
+	"FROM order_history h\n"
+	"WHERE at >= (SELECT min(at) FROM outbox) AND NOT EXISTS (\n"
+	"	SELECT FROM outbox WHERE subject = h.order_id AND sequence = h.version)\n"
+	"ORDER BY order_id, version";
+
+static const char events_of_versions[] =
+	"SELECT o.id, 'an event of each version up to ' || o.version,\n"
+	"	format('%s, from %s to %s', e.count, e.first, e.last)\n"
+	"FROM orders o\n"
+	"JOIN (\n"
+	"	SELECT subject, count(*) AS count, count(DISTINCT sequence) AS versions,\n"
+	"		min(sequence) AS first, max(sequence) AS last\n"
+	"	FROM outbox\n"
+	"	WHERE sequence IS NOT NULL\n"
+	"	GROUP BY subject) e ON e.subject = o.id\n"
+	"WHERE e.last <> o.version OR e.versions <> e.count OR e.count <> e.last - e.first + 1\n"
+	"ORDER BY o.id";
+
+/* ---- Idempotency-Key ---- */
+
+static const char keys[] =
+	"SELECT order_id, 'one key', count(*) || ' keys: ' || string_agg(key, ', ' ORDER BY key)\n"
+	"FROM idempotency_keys\n"
+	"WHERE operation = 'POST /api/v1/orders' AND order_id IS NOT NULL\n"
+	"GROUP BY order_id\n"
+	"HAVING count(*) > 1\n"
+	"ORDER BY order_id";
+
+static const char answers[] =
+	"SELECT k.order_id, coalesce(o.status, 'no such order'),\n"
+	"	'key ' || key || ' of ' || operation || ' was answered ' || k.status\n"
+	"FROM idempotency_keys k\n"
+	"LEFT JOIN orders o ON o.id = k.order_id AND o.status <> 'reserving'\n"
+	"WHERE k.status BETWEEN 200 AND 299 AND k.order_id IS NOT NULL AND o.id IS NULL\n"
+	"ORDER BY k.order_id";
+
+static const char unanswered[] =
+	"SELECT k.order_id, 'an answer', 'key ' || key || ' of ' || operation || ' is open'\n"
+	"FROM idempotency_keys k\n"
+	"LEFT JOIN orders o ON o.id = k.order_id\n"
+	"WHERE k.status IS NULL AND o.step IS NOT DISTINCT FROM 'idle'\n"
+	"ORDER BY k.order_id";
 
 /* ---- orders and their reservations ---- */
 
@@ -221,6 +295,26 @@ static const char reservations[] =
 	"FROM reservations r\n"
 	"ORDER BY order_id";
 
+/* ---- orders and the provider's payments ---- */
+
+static const char orders_payments[] =
+	"SELECT order_id || '-' || attempt, CASE p.status\n"
+	"	WHEN 'processing' THEN 'none processing authorised captured declined voided'\n"
+	"	WHEN 'captured' THEN 'captured'\n"
+	"	WHEN 'declined' THEN 'declined'\n"
+	"	ELSE 'voided declined' END,\n"
+	"	CASE WHEN p.status = 'captured' AND step = 'idle'\n"
+	"		THEN format('%s captured, %s refunded', amount_minor, refunded_minor) END\n"
+	"FROM order_payments p JOIN orders ON id = order_id\n"
+	"WHERE method = 'card'\n"
+	"ORDER BY (order_id || '-' || attempt) COLLATE \"C\"";
+
+static const char payments[] =
+	"SELECT key, status, CASE WHEN status = 'captured'\n"
+	"	THEN format('%s captured, %s refunded', captured_minor, refunded_minor) END\n"
+	"FROM payments\n"
+	"ORDER BY key COLLATE \"C\"";
+
 const struct check checks[] = {
 	{"stock_adds_up", "units available, held and sold are the units received, none below 0",
 		"product", IN_PRODUCTS, stock_adds_up},
@@ -241,6 +335,9 @@ const struct check checks[] = {
 		"order", IN_ORDERS, history_runs},
 	{"paid_once", "an order that was paid has one payment of its total, others have none",
 		"order", IN_ORDERS, paid_once},
+	{"refunds", "what was given back are the order's refunds", "order", IN_ORDERS, refunds},
+	{"nothing_pays", "no payment or refund is under way while its order is idle", "order",
+		IN_ORDERS, nothing_pays},
 	{"payment_ledger", "a payment is what its ledger comes to", "payment", IN_PAYMENTS,
 		payment_ledger},
 	{"charged_once", "nobody is charged twice for an order", "order", IN_PAYMENTS,
@@ -248,6 +345,14 @@ const struct check checks[] = {
 	{"events_numbered", "the events of a partition are numbered without a gap", "partition",
 		IN_ORDERS, events_numbered},
 	{"events_numbered", "those of products too", "partition", IN_PRODUCTS, events_numbered},
+	{"events_of_history", "each entry of a history has its event", "order", IN_ORDERS,
+		events_of_history},
+	{"events_of_versions", "each version of an order has one event", "order", IN_ORDERS,
+		events_of_versions},
+	{"keys", "an order was made by one key", "order", IN_ORDERS, keys},
+	{"answers", "an order that was answered is there", "order", IN_ORDERS, answers},
+	{"unanswered", "no key waits for an operation that is over", "order", IN_ORDERS, unanswered,
+		.at_rest = true},
 	{"events_published", "no event waits for its relay", "partition", IN_ORDERS,
 		events_published, .at_rest = true},
 	{"events_published", "nor one of products", "partition", IN_PRODUCTS, events_published,
@@ -256,5 +361,7 @@ const struct check checks[] = {
 		.at_rest = true},
 	{"reservations", "an order has the reservation that its state calls for, with its items",
 		"order", IN_ORDERS, orders_reservation, IN_PRODUCTS, reservations, "released"},
+	{"payments", "a payment by card is at the provider what the order says of it", "payment",
+		IN_ORDERS, orders_payments, IN_PAYMENTS, payments, "voided"},
 };
 const size_t check_count = sizeof checks / sizeof *checks;

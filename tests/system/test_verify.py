@@ -36,10 +36,16 @@ def order_in(status, buyer, support, product):
     """An order of two units, moved to that status."""
     made = place_order(buyer, product, 2).json()["id"]
     steps = {"pending": [], "cancelled": ["cancel"], "paid": ["pay"], "returned": ["pay", "cancel"],
-             "shipped": ["pay", "processing", "shipped"]}[status]
+             "shipped": ["pay", "processing", "shipped"], "charged": ["card"], "given back": ["card", "cancel"],
+             "failed": ["declined"]}[status]
     for step in steps:
         if step == "pay":
             answer = support.post(f"/api/v1/orders/{made}/pay", {"method": "manual", "reference": "r"})
+        elif step == "card":
+            answer = buyer.post(f"/api/v1/orders/{made}/pay", {"method": "card", "token": "tok_ok"})
+        elif step == "declined":
+            assert buyer.post(f"/api/v1/orders/{made}/pay", {"method": "card", "token": "tok_declined"}).status_code == 402
+            continue
         elif step == "cancel":
             answer = buyer.post(f"/api/v1/orders/{made}/cancel")
         else:
@@ -55,12 +61,15 @@ def stopped(shop):
         buyer, support, seller = (log_in(client, shop, role) for role in ("customer", "support", "seller"))
         product = make_product(seller, stock_quantity=STOCK)["id"]
         orders = {status: order_in(status, buyer, support, product)
-                  for status in ("pending", "cancelled", "paid", "returned", "shipped")}
+                  for status in ("pending", "cancelled", "paid", "returned", "shipped", "charged", "given back", "failed")}
     eventually(lambda: shop.verify("--settled"), 30, "something is wrong")
     for program in reversed(PROGRAMS):
         shop.stop_program(program)
     nobody = "019a0000-0000-7000-8000-000000000001"
-    return {**orders, "product": product, "nobody": nobody, "payment": nobody + "-1", "partition": "7"}
+    shipped = shop.postgres.sql(f"SELECT outbox_partition(user_id) FROM orders WHERE id = '{orders['shipped']}'", "orders_db")
+    return {**orders, "partition of shipped": shipped[0][0], "product": product, "nobody": nobody, "payment": nobody + "-1", "partition": "7", "first of charged": orders["charged"] + "-1",
+            "first of given back": orders["given back"] + "-1", "first of failed": orders["failed"] + "-1",
+            "second of charged": orders["charged"] + "-2", "second of failed": orders["failed"] + "-2"}
 
 
 @pytest.fixture
@@ -146,7 +155,8 @@ DAMAGES = {
         "orders", """INSERT INTO order_history (order_id, version, from_status, to_status, actor)
         SELECT id, version + 1, status, 'pending', 'test' FROM orders WHERE id = '{shipped}';
         UPDATE orders SET status = 'pending', version = version + 1 WHERE id = '{shipped}'""",
-        {("history_runs", "shipped"), ("paid_once", "shipped"), ("reservations", "shipped")}),
+        {("history_runs", "shipped"), ("paid_once", "shipped"), ("reservations", "shipped"), ("events_of_history", "shipped"),
+         ("events_of_versions", "shipped")}),
     "paid without a payment": (
         "orders", "UPDATE order_payments SET status = 'failed' WHERE order_id = '{paid}'", {("paid_once", "paid")}),
     "paid twice": (
@@ -161,12 +171,35 @@ DAMAGES = {
     "money moved behind the ledger": (
         "payments", """ALTER TABLE payments DISABLE TRIGGER USER;
         INSERT INTO payments (key, order_id, status, amount_minor, captured_minor, currency, token)
-        VALUES ('{payment}', '{nobody}', 'captured', 100, 100, 'USD', 'tok_ok')""", {("payment_ledger", "payment")}),
+        VALUES ('{payment}', '{nobody}', 'captured', 100, 100, 'USD', 'tok_ok')""",
+        {("payment_ledger", "payment"), ("payments", "payment")}),
     "charged twice": (
         "payments", """INSERT INTO payments (key, order_id, status, amount_minor, currency, token)
-        SELECT '{nobody}-' || n, '{nobody}', 'authorised', 100, 'USD', 'tok_ok' FROM generate_series(1, 2) n;
-        UPDATE payments SET status = 'captured', captured_minor = 100 WHERE order_id = '{nobody}'""",
-        {("charged_once", "nobody")}),
+        VALUES ('{charged}-2', '{charged}', 'authorised', 100, 'USD', 'tok_ok');
+        UPDATE payments SET status = 'captured', captured_minor = 100 WHERE key = '{charged}-2'""",
+        {("charged_once", "charged"), ("payments", "second of charged")}),
+    "charged, and the order does not know": (
+        "orders", "UPDATE order_payments SET status = 'voided' WHERE order_id = '{charged}'",
+        {("paid_once", "charged"), ("payments", "first of charged")}),
+    "an amount is held of which no order knows": (
+        "payments", """INSERT INTO payments (key, order_id, status, amount_minor, currency, token)
+        VALUES ('{second of failed}', '{failed}', 'authorised', 100, 'USD', 'tok_ok')""", {("payments", "second of failed")}),
+    "a payment of which the provider does not know": (
+        "orders", """INSERT INTO order_payments (order_id, attempt, method, status, amount_minor)
+        VALUES ('{failed}', 2, 'card', 'voided', 100)""", {("payments", "second of failed")}),
+    "given back at the provider only": (
+        "payments", """INSERT INTO refunds (payment_key, id, amount_minor, sequence)
+        SELECT key, gen_random_uuid(), 1, sequence + 1 FROM payments WHERE key = '{charged}-1';
+        UPDATE payments SET refunded_minor = 1 WHERE key = '{charged}-1'""", {("payments", "first of charged")}),
+    "a refund is missing": (
+        "orders", "DELETE FROM order_refunds WHERE order_id = '{given back}'", {("refunds", "given back")}),
+    "cancelled, and the money was kept": (
+        "orders", """DELETE FROM order_refunds WHERE order_id = '{given back}';
+        UPDATE order_payments SET refunded_minor = 0 WHERE order_id = '{given back}'""",
+        {("paid_once", "given back"), ("payments", "first of given back")}),
+    "a payment that nobody works at": (
+        "orders", """UPDATE order_payments SET status = 'processing', decline_code = NULL, decline_message = NULL
+        WHERE order_id = '{failed}'""", {("nothing_pays", "failed")}),
     "an event is missing": (
         "orders", """INSERT INTO outbox (partition, position, type, subject, person, data)
         SELECT {partition}, position + n, 'bodega.test', '{nobody}', '{nobody}', '{{}}'
@@ -179,6 +212,21 @@ DAMAGES = {
         FROM outbox_partitions, generate_series(1, 2) n WHERE partition = {partition};
         UPDATE outbox_partitions SET position = position + 3, published = published + 3 WHERE partition = {partition}""",
         {("events_numbered", "partition")}),
+    "a change without its event": (
+        "orders", "DELETE FROM outbox WHERE subject = '{shipped}' AND type = 'bodega.order.processing'",
+        {("events_of_history", "shipped"), ("events_of_versions", "shipped"), ("events_numbered", "partition of shipped")}),
+    "a version without its event": (
+        "orders", "UPDATE orders SET version = version + 1 WHERE id = '{pending}'", {("events_of_versions", "pending")}),
+    "a key made two orders": (
+        "orders", """INSERT INTO idempotency_keys (caller, operation, key, fingerprint, order_id)
+        SELECT '{nobody}', 'POST /api/v1/orders', n, '', '{pending}' FROM generate_series(1, 2) n;
+        UPDATE idempotency_keys SET status = 201, body = '' WHERE caller = '{nobody}'""", {("keys", "pending")}),
+    "an order that was answered is lost": (
+        "orders", """INSERT INTO idempotency_keys (caller, operation, key, fingerprint, order_id, status, body)
+        VALUES ('{nobody}', 'POST /api/v1/orders', 'k', '', '{nobody}', 201, '')""", {("answers", "nobody")}),
+    "a key is open for ever": (
+        "orders", """INSERT INTO idempotency_keys (caller, operation, key, fingerprint, order_id)
+        VALUES ('{nobody}', 'POST /api/v1/orders/x/pay', 'k', '', '{pending}')""", {("unanswered", "pending")}),
     "an event waits": (
         "orders", """INSERT INTO outbox (partition, type, subject, person, data)
         VALUES ({partition}, 'bodega.test', '{nobody}', '{nobody}', '{{}}')""", {("events_published", "partition")}),
