@@ -51,6 +51,8 @@ const struct route routes[] = {
 	{"DELETE", V1 "/orders/{id}", proxy_to_orders, ANYONE},
 	{"POST", V1 "/orders/{id}/cancel", proxy_to_orders, ANYONE},
 	{"POST", V1 "/orders/{id}/pay", proxy_to_orders, ANYONE},
+	{"PATCH", V1 "/orders/{id}/items", proxy_to_orders, ANYONE},
+	{"DELETE", V1 "/orders/{id}/items/{item_id}", proxy_to_orders, ANYONE},
 	{"POST", V1 "/orders/{id}/refunds", proxy_to_orders, ANYONE},
 	{"GET", V1 "/orders/{id}/refunds", proxy_to_orders, ANYONE},
 	{"PUT", V1 "/orders/{id}/status", proxy_to_orders, ANYONE},

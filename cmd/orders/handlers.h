@@ -14,6 +14,11 @@ handler_fn order_list_of_user;
 handler_fn order_read;
 handler_fn order_history;
 
+/* items.c */
+handler_fn order_change_items;
+handler_fn order_remove_item;
+handler_fn order_replace;
+
 /* status.c */
 handler_fn order_change_status;
 handler_fn order_cancel;
@@ -51,6 +56,15 @@ struct change {
 };
 enum fault change_status(struct task *t, const struct order *order, const struct change *change,
 	struct keyed *key) MUST_CHECK;
+
+/* A change of status that somebody sends; FAULT_FORBIDDEN when it is not theirs to make. Suspends.
+ */
+enum fault set_status(struct task *t, const struct request *request,
+	const struct status_change *wanted, struct reply *reply) MUST_CHECK;
+
+/* If-Match against the order's version. */
+enum fault check_version(
+	struct scope *s, const struct request *request, const struct order *order) MUST_CHECK;
 
 /* Settles a step that was taken, and answers as the operation ("POST /api/v1/orders") does: the
  * order; with 202 while the step is under way; or the fault if it was refused, and with a key also

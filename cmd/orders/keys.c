@@ -118,6 +118,12 @@ struct ending {
 	struct reply answer; /* of a refusal */
 };
 
+static enum fault end(struct task *t, struct pg_tx *tx, struct claim *claim)
+{
+	return claim->step == STEP_AMENDING && claim->refusal == OK ? store_amend(t, tx, claim)
+	                                                            : store_finish(t, tx, claim);
+}
+
 static enum fault finish(struct task *t, struct pg_tx *tx, void *arg)
 {
 	struct ending *ending = arg;
@@ -125,9 +131,11 @@ static enum fault finish(struct task *t, struct pg_tx *tx, void *arg)
 	struct order order;
 
 	*claim = *ending->before;
-	TRY(store_finish(t, tx, claim));
+	TRY(end(t, tx, claim));
 	if (claim->step != STEP_IDLE)
 		return OK; /* the key waits for the end of that */
+	if (claim->refusal != OK && !keyed_is_refusal(claim->refusal))
+		return store_free_key(t, tx, &claim->order_id);
 	if (claim->refusal == OK) {
 		TRY(store_get_in(t, tx, &claim->order_id, &order));
 		keys_reply(&ending->answer, claim->operation, &order);
@@ -140,7 +148,7 @@ enum fault keys_finish(struct task *t, struct claim *claim)
 	struct ending ending = {.before = claim, .answer.arena = t->scope.arena};
 
 	if (claim->operation.at == NULL)
-		return store_finish(t, NULL, claim);
+		return end(t, NULL, claim);
 	if (claim->refusal != OK)
 		keyed_problem(t, steps_refusal(&t->scope, claim), path_of(claim->operation),
 			&ending.answer);

@@ -21,8 +21,8 @@ typedef enum fault keys_fn(
 enum fault keys_run(struct task *t, const struct request *request, struct reply *reply,
 	keys_fn *work) MUST_CHECK;
 
-/* The step has ended (store_finish): the order as it is now is the answer, or why it did not come
- * to what was wished (claim->refusal). */
+/* The step has ended (store_finish, store_amend): the order as it is now is the answer, or why it
+ * did not come to what was wished (claim->refusal). */
 enum fault keys_finish(struct task *t, struct claim *claim) MUST_CHECK;
 
 /* The intent is given up (store_abandon): `why` is the answer if a repeat would be refused too,

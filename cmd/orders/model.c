@@ -139,6 +139,50 @@ static const struct field status_change_fields[] = {
 const struct field_table status_change_table =
 	FIELD_TABLE(struct status_change, status_change_fields);
 
+static const struct field item_change_fields[] = {
+	FIELD(struct item_change, id, UUID, OPTIONAL, .alias = "order_item_id"),
+	FIELD(struct item_change, product_id, UUID, OPTIONAL),
+	FIELD(struct item_change, quantity, INT32, OPTIONAL, .min = 1, .max = QUANTITY_MAX),
+	{.name = "delete",
+		.type = FIELD_BOOL,
+		.kind = FIELD_OPTIONAL,
+		.offset = offsetof(struct item_change, is_removed)},
+	FIELD_IGNORE("name"),
+	FIELD_IGNORE("price"),
+	FIELD_IGNORE("status"),
+};
+static const struct field_table item_change_table =
+	FIELD_TABLE(struct item_change, item_change_fields);
+
+static const struct field item_changes_fields[] = {
+	FIELD(struct item_changes, items, ARRAY, REQUIRED, .of = &item_change_table, .min = 1,
+		.max = ITEMS_MAX),
+};
+const struct field_table item_changes_table = FIELD_TABLE(struct item_changes, item_changes_fields);
+
+static const struct field order_change_fields[] = {
+	FIELD(struct order_change, status, ENUM, OPTIONAL, .names = status_change_names),
+	FIELD(struct order_change, note, TEXT, OPTIONAL, .max = NOTE_MAX),
+	FIELD(struct order_change, tracking_number, TEXT, OPTIONAL, .min = 1,
+		.max = TRACKING_NUMBER_MAX),
+	FIELD(struct order_change, items, ARRAY, OPTIONAL, .of = &item_change_table, .min = 1,
+		.max = ITEMS_MAX),
+};
+const struct field_table order_change_table = FIELD_TABLE(struct order_change, order_change_fields);
+
+static const struct field order_line_fields[] = {
+	FIELD(struct order_item, id, UUID, OUTPUT),
+	FIELD(struct order_item, product_id, UUID, OUTPUT),
+	FIELD(struct order_item, quantity, INT32, OUTPUT),
+};
+static const struct field_table order_line_table =
+	FIELD_TABLE(struct order_item, order_line_fields);
+
+static const struct field order_lines_fields[] = {
+	FIELD(struct order_lines, lines, ARRAY, OUTPUT, .of = &order_line_table),
+};
+const struct field_table order_lines_table = FIELD_TABLE(struct order_lines, order_lines_fields);
+
 static const struct field cancellation_fields[] = {
 	FIELD(struct cancellation, note, TEXT, OPTIONAL, .max = NOTE_MAX),
 };
@@ -199,6 +243,59 @@ enum fault order_items_from(struct scope *s, const struct new_order *wanted, str
 				QUANTITY_MAX);
 	}
 	return OK;
+}
+
+/* What is wanted of the line that the change names; a new line if it names none of ours. */
+static enum fault change_line(struct scope *s, const struct item_change *change, size_t at,
+	bool *is_named, struct items *items)
+{
+	const struct str field = scope_format(s, "items[%zu]", at);
+	const bool by_id = !uuid_is_nil(&change->id);
+	struct order_item *item = items->at;
+	size_t i = 0;
+
+	if (!by_id && uuid_is_nil(&change->product_id))
+		return fail_field(s, field, "required", "needs `id` or `product_id`");
+	if (change->is_removed == (change->quantity > 0))
+		return fail_field(
+			s, field, "required", "needs a `quantity`, or `delete`; not both");
+	while (i < items->count && !(by_id ? uuid_eq(&item[i].id, &change->id)
+					   : uuid_eq(&item[i].product_id, &change->product_id)))
+		i++;
+	if (i == items->count && (by_id || change->is_removed || items->count == ITEMS_MAX))
+		return by_id || change->is_removed
+		               ? fail(s, FAULT_NOT_FOUND, "the order has no such item")
+		               : fail_field(s, STR("items"), "length",
+					 "an order has at most %d items", ITEMS_MAX);
+	if (i == items->count)
+		item[items->count++] =
+			(struct order_item){.id = uuid_new(), .product_id = change->product_id};
+	if (is_named[i])
+		return fail_field(s, field, "duplicate", "names an item that was named before");
+	is_named[i] = true;
+	item[i].quantity = change->quantity; /* 0: it goes */
+	item[i].asked_at = at;
+	return OK;
+}
+
+enum fault order_items_changed(struct scope *s, const struct order *order,
+	const struct items *changes, struct items *items)
+{
+	const struct item_change *change = changes->at;
+	struct order_item *lines = arena_alloc_array(s->arena, ITEMS_MAX, sizeof *lines);
+	bool is_named[ITEMS_MAX] = {0};
+	size_t left = 0;
+
+	memcpy(lines, order->items.at, order->items.count * sizeof *lines);
+	*items = (struct items){lines, order->items.count};
+	for (size_t i = 0; i < changes->count; i++, change++)
+		TRY(change_line(s, change, i, is_named, items));
+	for (size_t i = 0; i < items->count; i++) {
+		if (lines[i].quantity > 0)
+			lines[left++] = lines[i];
+	}
+	items->count = left;
+	return left > 0 ? OK : fail(s, FAULT_CONFLICT, "an order has at least one item: cancel it");
 }
 
 enum fault order_add_up(struct scope *s, struct order *order)

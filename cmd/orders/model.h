@@ -118,6 +118,26 @@ struct new_order {
 	} payment;
 };
 
+/* What becomes of a line; of older clients in an order's change. */
+struct item_change {
+	struct uuid id;
+	struct uuid product_id; /* without an id: the line of that product, or a new one */
+	int32_t quantity;
+	bool is_removed;
+};
+
+struct item_changes {
+	struct items items; /* struct item_change */
+};
+
+/* Of older clients: a change of status, of items, or both. */
+struct order_change {
+	int status; /* index into status_change_names, -1: none */
+	struct str note;
+	struct str tracking_number;
+	struct items items; /* struct item_change */
+};
+
 struct status_change {
 	int status; /* index into status_change_names */
 	struct str note;
@@ -146,6 +166,8 @@ struct order_query {
 
 extern const struct field_table address_table;
 extern const struct field_table new_order_table;
+extern const struct field_table item_changes_table;
+extern const struct field_table order_change_table;
 extern const struct field_table status_change_table;
 extern const struct field_table cancellation_table;
 extern const struct field_table new_payment_table;
@@ -160,6 +182,17 @@ enum status status_wanted(const struct status_change *change);
  * of its own. FAULT_INVALID names what is wrong. */
 enum fault order_items_from(
 	struct scope *s, const struct new_order *wanted, struct items *items) MUST_CHECK;
+
+/* The order's lines as the changes make them, into `items`. FAULT_NOT_FOUND: there is no such line;
+ * FAULT_CONFLICT: no line would be left; FAULT_INVALID names what is wrong. */
+enum fault order_items_changed(struct scope *s, const struct order *order,
+	const struct items *changes, struct items *items) MUST_CHECK;
+
+/* Lines as the row keeps them while they are changed: id, product and quantity of each. */
+struct order_lines {
+	struct items lines; /* struct order_item */
+};
+extern const struct field_table order_lines_table;
 
 /* Line totals, subtotal and total. FAULT_INVALID when they leave what money can say. */
 enum fault order_add_up(struct scope *s, struct order *order) MUST_CHECK;

@@ -14,7 +14,9 @@ const struct route routes[] = {
 	{"DELETE", "/api/v1/orders/{id}", order_remove, USER},
 	{"PUT", "/api/v1/orders/{id}/status", order_change_status, SUPPORT | ADMIN},
 	{"PATCH", "/api/v1/orders/{id}/status", order_change_status, SUPPORT | ADMIN},
-	{"PUT", "/api/v1/orders/{id}", order_change_status, SUPPORT | ADMIN}, /* older clients */
+	{"PUT", "/api/v1/orders/{id}", order_replace, USER}, /* older clients */
+	{"PATCH", "/api/v1/orders/{id}/items", order_change_items, USER},
+	{"DELETE", "/api/v1/orders/{id}/items/{item_id}", order_remove_item, USER},
 	{"POST", "/api/v1/orders/{id}/pay", order_pay, USER},
 	{"POST", "/api/v1/orders/{id}/refunds", order_refund, SUPPORT | ADMIN},
 	{"GET", "/api/v1/orders/{id}/refunds", order_refunds_list, USER},

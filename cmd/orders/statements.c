@@ -137,6 +137,9 @@ const struct pg_statement orders_key_claim = {"orders_key_claim", PG_WRITE,
 const struct pg_statement orders_key_answer = {"orders_key_answer", PG_WRITE,
 	KEY_ANSWER("$2", "$3", "$4", "$5", "$6") "WHERE order_id = $1 AND status IS NULL"};
 
+const struct pg_statement orders_key_free = {"orders_key_free", PG_WRITE,
+	"DELETE FROM idempotency_keys WHERE order_id = $1 AND status IS NULL"};
+
 /* A replay after that tells that the account is gone. */
 const struct pg_statement orders_forget_answers = {"orders_forget_answers", PG_WRITE,
 	KEY_ANSWER("$2", "$3", "$4", "$5",
@@ -202,6 +205,39 @@ const struct pg_statement orders_take_refund = {"orders_take_refund", PG_WRITE,
 	"	JOIN order_payments p ON p.order_id = t.id AND p.status = 'captured')\n"
 	"SELECT lease_token FROM taken"};
 
+const struct pg_statement orders_take_items = {"orders_take_items", PG_WRITE,
+	"UPDATE orders\n"
+	"SET step = 'amending', step_goal = status, step_actor = $5, step_note = NULL,\n"
+	"	step_items = $4::text::json, lease_token = lease_token + 1,\n"
+	"	lease_until = now() + $6::bigint * interval '1 microsecond', attempts = 0\n"
+	"WHERE id = $1 AND version = $2 AND status = $3 AND step = 'idle'\n"
+	"RETURNING lease_token, revision"};
+
+const struct pg_statement orders_amend = {"orders_amend", PG_WRITE,
+	"WITH changed AS (\n"
+	"	UPDATE orders\n"
+	"	SET revision = $3, subtotal_minor = $4, total_minor = $5, version = version + 1,\n"
+	"		updated_at = now(), step = 'idle', step_goal = NULL, step_actor = NULL,\n"
+	"		step_items = NULL, lease_until = NULL, step_waits = false, attempts = 0,\n"
+	"		needs_attention = false\n"
+	"	WHERE id = $1 AND lease_token = $2 AND step = 'amending'\n"
+	"	RETURNING id, step, step_goal, step_actor, step_note),\n"
+	"gone AS (\n"
+	"	DELETE FROM order_items i\n"
+	"	USING changed\n"
+	"	WHERE i.order_id = changed.id AND i.id <> ALL ($7::uuid[])),\n"
+	"kept AS (\n"
+	"	INSERT INTO order_items\n"
+	"		(id, order_id, product_id, seller_id, name, unit_price_minor, quantity)\n"
+	"	SELECT i.id, order_id, product_id, seller_id, name, unit_price_minor, quantity\n"
+	"	FROM unnest($6::uuid[], $7::uuid[], $8::uuid[], $9::uuid[], $10::text[],\n"
+	"		$11::bigint[], $12::integer[])\n"
+	"		AS i (order_id, id, product_id, seller_id, name, unit_price_minor,\n"
+	"			quantity)\n"
+	"	WHERE order_id IN (SELECT id FROM changed)\n"
+	"	ON CONFLICT (id) DO UPDATE SET quantity = excluded.quantity)\n"
+	"SELECT step, step_goal, step_actor, step_note FROM changed"};
+
 /* What is left of the payment shall be given back, unless that is recorded already. */
 const struct pg_statement orders_owe = {"orders_owe", PG_WRITE,
 	"WITH claimed AS (\n"
@@ -216,142 +252,65 @@ const struct pg_statement orders_owe = {"orders_owe", PG_WRITE,
 	"ON CONFLICT DO NOTHING"};
 
 /* A cancellation that was asked for in the meantime goes first. */
-#define UNLESS_CANCELLED(value, cancelled) \
-	"CASE WHEN cancel_by IS NULL THEN " value " ELSE " cancelled " END"
-
 const struct pg_statement orders_advance = {"orders_advance", PG_WRITE,
 	"WITH moved AS (\n"
 	"	UPDATE orders\n"
-	"	SET step = " UNLESS_CANCELLED("$4",
-		"'cancelling'") ",\n"
-				"		step_goal = " UNLESS_CANCELLED("$5",
-					"'cancelled'") ",\n"
-						       "		step_actor "
-						       "= " UNLESS_CANCELLED("step_actor",
-							       "cancel_by") ",\n"
-									    "		step_note "
-									    "= " UNLESS_CANCELLED(
-										    "step_note",
-										    "cancel_note") ",\n"
-												   "		cancel_by = NULL, cancel_note = NULL,\n"
-												   "		lease_until = now() + $6::bigint * interval '1 microsecond',\n"
-												   "		version = version + CASE $7 WHEN 'processing' THEN 0 ELSE 1 END,\n"
-												   "		updated_at = CASE $7 WHEN 'processing' THEN updated_at ELSE now() END\n"
-												   "	WHERE id = $1 AND lease_token = $2 AND step = $3\n"
-												   "	RETURNING id, step, step_goal, step_actor, step_note),\n"
-												   "payment AS (\n"
-												   "	UPDATE order_payments\n"
-												   "	SET status = $7, decline_code = $8, decline_message = $9, sold = $10, token = NULL,\n"
-												   "		updated_at = now()\n"
-												   "	FROM moved\n"
-												   "	WHERE order_id = moved.id AND status = 'processing')\n"
-												   "SELECT step, step_goal, step_actor, step_note FROM moved"};
+	"	SET step = CASE WHEN cancel_by IS NULL THEN $4 ELSE 'cancelling' END,\n"
+	"		step_goal = CASE WHEN cancel_by IS NULL THEN $5 ELSE 'cancelled' END,\n"
+	"		step_actor = coalesce(cancel_by, step_actor),\n"
+	"		step_note = CASE WHEN cancel_by IS NULL THEN step_note ELSE cancel_note "
+	"END,\n"
+	"		cancel_by = NULL, cancel_note = NULL,\n"
+	"		lease_until = now() + $6::bigint * interval '1 microsecond',\n"
+	"		version = version + CASE $7 WHEN 'processing' THEN 0 ELSE 1 END,\n"
+	"		updated_at = CASE $7 WHEN 'processing' THEN updated_at ELSE now() END\n"
+	"	WHERE id = $1 AND lease_token = $2 AND step = $3\n"
+	"	RETURNING id, step, step_goal, step_actor, step_note),\n"
+	"payment AS (\n"
+	"	UPDATE order_payments\n"
+	"	SET status = $7, decline_code = $8, decline_message = $9, sold = $10, token = "
+	"NULL,\n"
+	"		updated_at = now()\n"
+	"	FROM moved\n"
+	"	WHERE order_id = moved.id AND status = 'processing')\n"
+	"SELECT step, step_goal, step_actor, step_note FROM moved"};
 
 const struct pg_statement orders_finish = {"orders_finish", PG_WRITE,
 	"WITH changed AS (\n"
 	"	UPDATE orders\n"
 	"	SET status = $4, version = version + 1, updated_at = now(),\n"
-	"		step = " UNLESS_CANCELLED("'idle'",
-		"'cancelling'") ",\n"
-				"		step_goal = " UNLESS_CANCELLED("NULL",
-					"'cancelled'") ",\n"
-						       "		step_actor = cancel_by, "
-						       "step_note = cancel_note,\n"
-						       "		lease_until "
-						       "= " UNLESS_CANCELLED("NULL",
-							       "now() + $10::bigint * interval '1 "
-							       "microsecond'") ",\n"
-									       "		"
-									       "cancel_by = NULL, "
-									       "cancel_note = "
-									       "NULL, step_waits = "
-									       "false,\n"
-									       "		"
-									       "attempts = 0, "
-									       "needs_attention = "
-									       "false\n"
-									       "	WHERE id = "
-									       "$1 AND lease_token "
-									       "= $2 AND status = "
-									       "$3 AND step <> "
-									       "'idle'\n"
-									       "	RETURNING "
-									       "id, version, step, "
-									       "step_goal, "
-									       "step_actor, "
-									       "step_note),\n"
-									       "payment AS (\n"
-									       "	UPDATE "
-									       "order_payments\n"
-									       "	SET status "
-									       "= $7, decline_code "
-									       "= $8, "
-									       "decline_message = "
-									       "$9, token = NULL,\n"
-									       "		"
-									       "updated_at = "
-									       "now()\n"
-									       "	FROM "
-									       "changed\n"
-									       "	WHERE "
-									       "order_id = "
-									       "changed.id AND "
-									       "status = "
-									       "'processing'),\n"
-									       "refund AS (\n"
-									       "	UPDATE "
-									       "order_refunds r\n"
-									       "	SET status "
-									       "= 'done', "
-									       "updated_at = "
-									       "now()\n"
-									       "	FROM "
-									       "changed\n"
-									       "	WHERE "
-									       "r.order_id = "
-									       "changed.id AND "
-									       "r.status = "
-									       "'processing'\n"
-									       "	RETURNING "
-									       "r.order_id, "
-									       "r.attempt, "
-									       "r.amount_minor),\n"
-									       "refunded AS (\n"
-									       "	UPDATE "
-									       "order_payments p\n"
-									       "	SET "
-									       "refunded_minor = "
-									       "p.refunded_minor + "
-									       "refund.amount_"
-									       "minor, updated_at "
-									       "= now()\n"
-									       "	FROM "
-									       "refund\n"
-									       "	WHERE "
-									       "p.order_id = "
-									       "refund.order_id "
-									       "AND p.attempt = "
-									       "refund.attempt),\n"
-									       "history AS (\n"
-									       "	INSERT "
-									       "INTO "
-									       "order_history\n"
-									       "		"
-									       "(order_id, "
-									       "version, "
-									       "from_status, "
-									       "to_status, actor, "
-									       "note)\n"
-									       "	SELECT id, "
-									       "version, $3, $4, "
-									       "$5, $6 FROM "
-									       "changed WHERE $3 "
-									       "<> $4)\n"
-									       "SELECT step, "
-									       "step_goal, "
-									       "step_actor, "
-									       "step_note FROM "
-									       "changed"};
+	"		step = CASE WHEN cancel_by IS NULL THEN 'idle' ELSE 'cancelling' END,\n"
+	"		step_goal = CASE WHEN cancel_by IS NOT NULL THEN 'cancelled' END,\n"
+	"		step_actor = cancel_by, step_note = cancel_note,\n"
+	"		lease_until = CASE WHEN cancel_by IS NOT NULL\n"
+	"			THEN now() + $10::bigint * interval '1 microsecond' END,\n"
+	"		cancel_by = NULL, cancel_note = NULL, step_waits = false, step_items = "
+	"NULL,\n"
+	"		revision = revision + $11::integer, attempts = 0, needs_attention = false\n"
+	"	WHERE id = $1 AND lease_token = $2 AND status = $3 AND step <> 'idle'\n"
+	"	RETURNING id, version, step, step_goal, step_actor, step_note),\n"
+	"payment AS (\n"
+	"	UPDATE order_payments\n"
+	"	SET status = $7, decline_code = $8, decline_message = $9, token = NULL,\n"
+	"		updated_at = now()\n"
+	"	FROM changed\n"
+	"	WHERE order_id = changed.id AND status = 'processing'),\n"
+	"refund AS (\n"
+	"	UPDATE order_refunds r\n"
+	"	SET status = 'done', updated_at = now()\n"
+	"	FROM changed\n"
+	"	WHERE r.order_id = changed.id AND r.status = 'processing'\n"
+	"	RETURNING r.order_id, r.attempt, r.amount_minor),\n"
+	"refunded AS (\n"
+	"	UPDATE order_payments p\n"
+	"	SET refunded_minor = p.refunded_minor + refund.amount_minor, updated_at = now()\n"
+	"	FROM refund\n"
+	"	WHERE p.order_id = refund.order_id AND p.attempt = refund.attempt),\n"
+	"history AS (\n"
+	"	INSERT INTO order_history\n"
+	"		(order_id, version, from_status, to_status, actor, note)\n"
+	"	SELECT id, version, $3, $4, $5, $6 FROM changed WHERE $3 <> $4)\n"
+	"SELECT step, step_goal, step_actor, step_note FROM changed"};
 
 /* Nobody works at it until then; what failed counts, what only takes its time does not. */
 const struct pg_statement orders_postpone = {"orders_postpone", PG_WRITE,
@@ -464,7 +423,8 @@ const struct pg_statement orders_work = {"orders_work", PG_READ,
 	"SELECT o.currency, p.attempt, p.method, p.amount_minor, p.token, p.is_last, p.sold,\n"
 	"	p.created_at <= now() - $2::bigint * interval '1 microsecond',\n"
 	"	r.id, r.attempt, f.method, r.amount_minor, r.restock, o.cancel_by IS NOT NULL,\n"
-	"	d.decline_code, d.decline_message\n"
+	"	d.decline_code, d.decline_message, o.revision, o.shipping_minor,\n"
+	"	o.tax_minor, o.step_items\n"
 	"FROM orders o\n"
 	"LEFT JOIN order_payments p ON p.order_id = o.id AND p.status = 'processing'\n"
 	"LEFT JOIN order_refunds r ON r.order_id = o.id AND r.status = 'processing'\n"
@@ -569,6 +529,7 @@ static const struct pg_statement *const statements[] = {
 	&orders_refuse,
 	&orders_key_claim,
 	&orders_key_answer,
+	&orders_key_free,
 	&orders_forget_answers,
 	&keyed_read,
 	&keyed_keep,
@@ -578,6 +539,8 @@ static const struct pg_statement *const statements[] = {
 	&orders_take,
 	&orders_take_payment,
 	&orders_take_refund,
+	&orders_take_items,
+	&orders_amend,
 	&orders_owe,
 	&orders_advance,
 	&orders_finish,

@@ -19,8 +19,6 @@ static enum fault check_payment(
 	struct scope *s, const struct request *request, const struct new_payment *payment);
 static enum fault check_refund(
 	struct scope *s, const struct order *order, struct new_refund *refund);
-static enum fault check_version(
-	struct scope *s, const struct request *request, const struct order *order);
 static enum fault check_mover(
 	struct scope *s, const struct request *request, const struct order *order, enum status to);
 static enum fault find_transition(struct scope *s, const struct order *order, enum status to,
@@ -32,11 +30,17 @@ enum fault order_change_status(struct task *t, const struct request *request, st
 	struct status_change wanted = {0};
 
 	TRY(request_json(&t->scope, request, &status_change_table, &wanted));
+	return set_status(t, request, &wanted, reply);
+}
+
+enum fault set_status(struct task *t, const struct request *request,
+	const struct status_change *wanted, struct reply *reply)
+{
 	const struct change change = {
-		.to = status_wanted(&wanted),
+		.to = status_wanted(wanted),
 		.actor = request->caller.actor,
-		.note = wanted.note,
-		.tracking_number = wanted.tracking_number,
+		.note = wanted->note,
+		.tracking_number = wanted->tracking_number,
 	};
 	if (change.tracking_number.at != NULL && change.to != STATUS_SHIPPED)
 		return fail_field(&t->scope, STR("tracking_number"), "value",
@@ -234,8 +238,7 @@ static enum fault check_refund(
 	return OK;
 }
 
-static enum fault check_version(
-	struct scope *s, const struct request *request, const struct order *order)
+enum fault check_version(struct scope *s, const struct request *request, const struct order *order)
 {
 	return request_precondition(s, request, scope_format(s, "%" PRId64, order->version));
 }

@@ -14,6 +14,8 @@
 enum { POLL_US = 5000000 }; /* how often an undecided payment is asked after */
 
 static enum fault reserving(struct task *t, struct claim *claim);
+static enum fault amending(struct task *t, struct claim *claim);
+static enum fault put_back(struct task *t, struct claim *claim);
 static enum fault authorising(struct task *t, struct claim *claim);
 static enum fault committing(struct task *t, struct claim *claim);
 static enum fault capturing(struct task *t, struct claim *claim);
@@ -29,6 +31,7 @@ static bool is_by_card(const struct claim *claim);
 
 static enum fault (*const steps[STEP_COUNT])(struct task *t, struct claim *claim) = {
 	[STEP_RESERVING] = reserving,
+	[STEP_AMENDING] = amending,
 	[STEP_AUTHORISING] = authorising,
 	[STEP_COMMITTING] = committing,
 	[STEP_CAPTURING] = capturing,
@@ -54,6 +57,44 @@ static enum fault reserving(struct task *t, struct claim *claim)
 	CRASH_POINT("orders.after_release_of_intent");
 	TRY(keys_abandon(t, claim, FAULT_UNAVAILABLE));
 	claim->step = STEP_IDLE;
+	return OK;
+}
+
+/* The wanted lines take the place of the old ones in the reservation, and then in the order; or, if
+ * products refuses them, in neither. */
+static enum fault amending(struct task *t, struct claim *claim)
+{
+	struct order *order = &claim->order;
+	bool refused;
+	enum fault fault = stock_reserve_anew(t, order, claim->revision + 1, &refused);
+
+	CRASH_POINT("orders.after_reserve_anew");
+	if (fault == FAULT_STALE_REVISION) { /* they were put back already */
+		scope_forgive(&t->scope);
+		claim->revisions_more = 2;
+		fault = fail_field(
+			&t->scope, STR("items"), "range", "the order's total would be too large");
+	} else if (fault == OK && order_add_up(&t->scope, order) != OK) {
+		refuse(t, claim, FAULT_INVALID);
+		TRY(put_back(t, claim));
+		return keys_finish(t, claim);
+	} else if (!refused && fault != FAULT_RELEASED) {
+		TRY(fault);
+	}
+	if (fault != OK)
+		refuse(t, claim, fault);
+	return keys_finish(t, claim);
+}
+
+/* The order's own lines, under one more revision. */
+static enum fault put_back(struct task *t, struct claim *claim)
+{
+	struct order order;
+	bool refused;
+
+	TRY(store_get(t, &claim->order_id, &order));
+	TRY(stock_reserve_anew(t, &order, claim->revision + 2, &refused));
+	claim->revisions_more = 2;
 	return OK;
 }
 
@@ -175,8 +216,7 @@ static enum fault decline(struct task *t, struct claim *claim, const struct char
 static void refuse(struct task *t, struct claim *claim, enum fault why)
 {
 	claim->refusal = why;
-	claim->refusal_detail = t->scope.detail;
-	claim->refusal_extra = t->scope.extra;
+	claim->refusal_words = t->scope;
 }
 
 static void refuse_payment(
@@ -188,9 +228,14 @@ static void refuse_payment(
 
 enum fault steps_refusal(struct scope *s, const struct claim *claim)
 {
-	scope_forgive(s);
-	s->extra = claim->refusal_extra;
-	return fail(s, claim->refusal, "%.*s", STR_ARG(claim->refusal_detail));
+	const struct scope *words = &claim->refusal_words;
+
+	s->detail = words->detail;
+	s->extra = words->extra;
+	s->errors = words->errors;
+	s->errors_end = words->errors_end;
+	s->error_count = words->error_count;
+	return claim->refusal;
 }
 
 enum fault refuse_card(

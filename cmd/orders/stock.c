@@ -5,8 +5,6 @@
 
 #include "json/write.h"
 
-enum { REVISION_FIRST = 1 };
-
 static _Thread_local struct upstream *products;
 
 /* ---- what products reads and writes ---- */
@@ -90,7 +88,7 @@ static const struct field_table refusal_table = FIELD_TABLE(struct refusal, refu
 
 static enum fault call(struct task *t, struct str method, const struct uuid *order_id,
 	const char *operation, struct str body, struct upstream_reply *reply);
-static struct str reservation_wanted(struct scope *s, const struct order *order);
+static struct str reservation_wanted(struct scope *s, const struct order *order, int32_t revision);
 static enum fault take_over_lines(
 	struct scope *s, const struct upstream_reply *reply, struct order *order);
 static enum fault fault_of(struct scope *s, const struct upstream_reply *reply);
@@ -104,11 +102,16 @@ void stock_use(struct upstream *upstream)
 
 enum fault stock_reserve(struct task *t, struct order *order, bool *refused)
 {
+	return stock_reserve_anew(t, order, REVISION_FIRST, refused);
+}
+
+enum fault stock_reserve_anew(struct task *t, struct order *order, int32_t revision, bool *refused)
+{
 	struct scope *s = &t->scope;
 	struct upstream_reply reply;
 
 	*refused = false;
-	TRY(call(t, STR("PUT"), &order->id, "", reservation_wanted(s, order), &reply));
+	TRY(call(t, STR("PUT"), &order->id, "", reservation_wanted(s, order, revision), &reply));
 	if (reply.status == 200)
 		return take_over_lines(s, &reply, order);
 
@@ -159,12 +162,12 @@ static enum fault call(struct task *t, struct str method, const struct uuid *ord
 	return upstream_call(t, products, &request, reply);
 }
 
-static struct str reservation_wanted(struct scope *s, const struct order *order)
+static struct str reservation_wanted(struct scope *s, const struct order *order, int32_t revision)
 {
 	const struct order_item *item = order->items.at;
 	struct line *lines = arena_alloc_array(s->arena, order->items.count, sizeof *lines);
 	const struct reservation wanted = {
-		.revision = REVISION_FIRST, .lines = {lines, order->items.count}};
+		.revision = revision, .lines = {lines, order->items.count}};
 	struct buf body = buf_new(s->arena);
 
 	for (size_t i = 0; i < order->items.count; i++, item++) {

@@ -15,7 +15,13 @@ void stock_use(struct upstream *upstream);
 /* Holds all items of the order or none, and fills in their names, prices and sellers.
  * *refused: products has answered that it holds nothing and why: FAULT_INSUFFICIENT_STOCK with the
  * short lines in the problem document, or FAULT_INVALID naming the products that are unknown. */
+enum { REVISION_FIRST = 1 };
 enum fault stock_reserve(struct task *t, struct order *order, bool *refused) MUST_CHECK;
+
+/* The same in the place of what an earlier revision holds; lines that were in that keep their
+ * prices. When it is refused the earlier one stays. FAULT_STALE_REVISION: a later one is there. */
+enum fault stock_reserve_anew(
+	struct task *t, struct order *order, int32_t revision, bool *refused) MUST_CHECK;
 
 /* Gives the hold back; of an order that products has never heard of it makes a late reserve fail.
  */

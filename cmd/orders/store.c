@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "statements.h"
+#include "json/write.h"
 
 /* The last moment that RFC 3339 can write: nothing is newer. */
 const struct order_key order_key_first = {
@@ -123,6 +124,26 @@ enum fault store_take_refund(struct task *t, const struct order *order, struct s
 		claim, &row);
 }
 
+enum fault store_take_items(struct task *t, const struct order *order, struct str actor,
+	const struct items *items, struct keyed *key, struct claim *claim)
+{
+	const struct order_lines wanted = {*items};
+	struct buf json = buf_new(t->scope.arena);
+	struct pg_row row;
+
+	json_write(&json, &order_lines_table, &wanted);
+	*claim = claim_on(order, (enum status)order->status, STEP_AMENDING, actor, STR_NONE);
+	TRY(take(t, key, &orders_take_items,
+		PG_VALUES(pg_uuid(&order->id), pg_int64(order->version),
+			pg_text(status_name(claim->status)), pg_text(buf_str(&json)),
+			pg_text(actor), pg_int64(store_times.lease_us)),
+		claim, &row));
+	claim->revision = pg_take_int32(&row);
+	claim->order = *order;
+	claim->order.items = *items;
+	return OK;
+}
+
 enum fault store_owe(struct task *t, struct claim *claim)
 {
 	const struct uuid id = uuid_new();
@@ -169,7 +190,7 @@ enum fault store_finish(struct task *t, struct pg_tx *tx, struct claim *claim)
 			pg_text(status_name(claim->status)), pg_text(status_name(claim->goal)),
 			pg_text(claim->actor), pg_text(claim->note), pg_text(outcome_of(claim)),
 			pg_text(claim->charge.decline_code), pg_text(claim->charge.decline_message),
-			pg_int64(store_times.lease_us)),
+			pg_int64(store_times.lease_us), pg_int32(claim->revisions_more)),
 		&row));
 	claim->status = claim->goal;
 	claim->charge = (struct charge){0};
@@ -185,6 +206,13 @@ enum fault store_answer(
 
 	return query(t, tx, &orders_key_answer,
 		PG_VALUES(pg_uuid(order_id), KEYED_REPLY_VALUES(answer)), &rows);
+}
+
+enum fault store_free_key(struct task *t, struct pg_tx *tx, const struct uuid *order_id)
+{
+	struct pg_rows rows;
+
+	return query(t, tx, &orders_key_free, PG_VALUES(pg_uuid(order_id)), &rows);
 }
 
 static enum fault postpone(struct task *t, const struct claim *claim, int64_t by_us, bool is_well)
@@ -510,6 +538,16 @@ static enum fault load_work(struct task *t, struct claim *claim)
 	claim->is_unwanted = pg_take_bool(&row);
 	claim->declined_code = pg_take_text(&row);
 	claim->declined_message = pg_take_text(&row);
+	claim->revision = pg_take_int32(&row);
+	claim->order = (struct order){.id = claim->order_id, .currency = claim->currency};
+	claim->order.shipping = pg_take_int64(&row);
+	claim->order.tax = pg_take_int64(&row);
+	const struct str lines = pg_take_text(&row);
+	if (lines.at == NULL)
+		return OK;
+	struct order_lines wanted = {0};
+	TRY(json_read_lenient(&t->scope, lines, &order_lines_table, &wanted));
+	claim->order.items = wanted.lines;
 	return OK;
 }
 

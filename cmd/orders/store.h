@@ -58,13 +58,15 @@ struct claim {
 	struct str currency;
 	struct charge charge;
 	struct giving_back refund;
+	struct order order; /* at step amending: as it shall be; items, shipping and tax */
+	int32_t revision; /* of the reservation */
+	int32_t revisions_more; /* that have come and gone */
 	bool is_unwanted; /* the order is to be cancelled, at the next write */
 	struct str declined_code; /* taken up: why the last payment was declined, or STR_NONE */
 	struct str declined_message;
 	bool waits; /* for the provider: nobody need work at it for a while */
-	enum fault refusal; /* why it does not come to what was wished, or OK; and its words */
-	struct str refusal_detail;
-	struct str refusal_extra;
+	enum fault refusal; /* why it does not come to what was wished, or OK */
+	struct scope refusal_words; /* as the scope had them */
 	struct str operation; /* "POST /api/v1/orders": whose key waits for the end (keys.h), or
 	                         STR_NONE */
 };
@@ -113,6 +115,10 @@ enum fault store_take_payment(struct task *t, const struct order *order, struct 
 enum fault store_take_refund(struct task *t, const struct order *order, struct str actor,
 	const struct new_refund *refund, struct keyed *key, struct claim *claim) MUST_CHECK;
 
+/* The same for a change of its items, which is recorded. */
+enum fault store_take_items(struct task *t, const struct order *order, struct str actor,
+	const struct items *items, struct keyed *key, struct claim *claim) MUST_CHECK;
+
 /* Records that what is left of the payment is to be given back, and tells the claim. */
 enum fault store_owe(struct task *t, struct claim *claim) MUST_CHECK;
 
@@ -121,6 +127,9 @@ enum fault store_owe(struct task *t, struct claim *claim) MUST_CHECK;
 enum fault store_advance(
 	struct task *t, struct claim *claim, enum step step, enum status goal) MUST_CHECK;
 
+/* The items are as the claim's order has them, under the next revision of the reservation. */
+enum fault store_amend(struct task *t, struct pg_tx *tx, struct claim *claim) MUST_CHECK;
+
 /* The step has led to its goal, and the payment under way to its end; the claim ends, or goes on
  * with a cancellation that was asked for meanwhile. */
 enum fault store_finish(struct task *t, struct pg_tx *tx, struct claim *claim) MUST_CHECK;
@@ -128,6 +137,9 @@ enum fault store_finish(struct task *t, struct pg_tx *tx, struct claim *claim) M
 /* The key whose operation is under way on the order, if there is one, keeps the answer. */
 enum fault store_answer(struct task *t, struct pg_tx *tx, const struct uuid *order_id,
 	const struct reply *answer) MUST_CHECK;
+
+/* The same key is free again. */
+enum fault store_free_key(struct task *t, struct pg_tx *tx, const struct uuid *order_id) MUST_CHECK;
 
 /* Leaves the step to the recovery, after a while. */
 enum fault store_postpone(struct task *t, const struct claim *claim, int64_t by_us) MUST_CHECK;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * New orders. Buyers come at once, and what an order costs the database is mostly the statement and
- * its commit: so those that come while others are written go together. */
+ * New orders, and items anew. Buyers come at once, and what an order costs the database is mostly
+ * the statement and its commit: so those that come while others are written go together. */
 #include "store.h"
 
 #include "fiber/batch.h"
@@ -302,5 +302,30 @@ static enum fault place_all(struct task *t, const struct batch *batch)
 		struct pg_row placed = pg_row(&rows, row);
 		was_placed(batch, &placed);
 	}
+	return OK;
+}
+
+/* ---- items anew ---- */
+
+enum fault store_amend(struct task *t, struct pg_tx *tx, struct claim *claim)
+{
+	struct scope *s = &t->scope;
+	const struct order *order = &claim->order;
+	struct item_columns i = item_columns_new(s, order->items.count);
+	struct pg_rows rows;
+
+	item_columns_add(&i, order);
+	const struct pg_value values[] = {pg_uuid(&claim->order_id), pg_int64(claim->token),
+		pg_int32(claim->revision + 1), pg_int64(order->subtotal), pg_int64(order->total),
+		pg_uuids(s, i.order_ids, i.count), pg_uuids(s, i.ids, i.count),
+		pg_uuids(s, i.product_ids, i.count), pg_uuids(s, i.seller_ids, i.count),
+		pg_texts(s, i.names, i.count), pg_int64s(s, i.unit_prices, i.count),
+		pg_int32s(s, i.quantities, i.count)};
+	const size_t count = sizeof values / sizeof values[0];
+	TRY(tx != NULL ? pg_tx_query(t, tx, &orders_amend, values, count, &rows)
+		       : pg_query(t, &orders_amend, values, count, &rows));
+	if (rows.count == 0)
+		return store_no_row(t);
+	claim->step = STEP_IDLE;
 	return OK;
 }
