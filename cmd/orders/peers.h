@@ -116,6 +116,8 @@ enum { RESERVATIONS_MAX = 512 };
 static struct reservation {
 	char order_id[UUID_TEXT_LEN + 1];
 	const char *state;
+	int revision;
+	int units;
 } reservations[RESERVATIONS_MAX];
 static size_t reservation_count;
 
@@ -129,6 +131,8 @@ static inline struct reservation *reservation_of(const char *order_id)
 	struct reservation *made = &reservations[reservation_count++];
 	snprintf(made->order_id, sizeof made->order_id, "%.*s", UUID_TEXT_LEN, order_id);
 	made->state = "none";
+	made->revision = 0;
+	made->units = 0;
 	return made;
 }
 
@@ -182,6 +186,29 @@ static inline void add_lines(const char *request, struct buf *body)
 	}
 }
 
+static inline int number_after(const char *request, const char *mark)
+{
+	const char *at = strstr(request, mark);
+
+	CHECK(at != NULL);
+	return (int)strtol(at + strlen(mark), NULL, 10);
+}
+
+/* The lines of a later revision take the place of those before; false: there was a later one. */
+static inline bool revise(struct reservation *r, const char *request)
+{
+	static const char mark[] = "\"quantity\":";
+	const int revision = number_after(request, "\"revision\":");
+
+	if (revision < r->revision)
+		return false;
+	r->revision = revision;
+	r->units = 0;
+	for (const char *at = request; (at = strstr(at, mark)) != NULL; at += sizeof mark - 1)
+		r->units += (int)strtol(at + sizeof mark - 1, NULL, 10);
+	return true;
+}
+
 static inline void answer_as_products(struct raw_connection *c, const char *request)
 {
 	static const char root[] = "/internal/reservations/";
@@ -196,7 +223,12 @@ static inline void answer_as_products(struct raw_connection *c, const char *requ
 		sscanf(order_id + UUID_TEXT_LEN + 1, "%15[a-z]", name);
 		operation = name;
 	}
-	const bool moved = move(reservation_of(order_id), operation, &code);
+	struct reservation *r = reservation_of(order_id);
+	bool moved = move(r, operation, &code);
+	if (moved && strcmp(operation, "reserve") == 0 && !revise(r, request)) {
+		moved = false;
+		code = "stale_revision";
+	}
 	buf_add(&body, STR("{\"revision\":1,\"state\":\"\",\"lines\":["));
 	add_lines(request, &body);
 	buf_add(&body, STR("]"));

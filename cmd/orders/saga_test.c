@@ -99,6 +99,19 @@ static enum fault ask_cancel(struct task *t, struct job *job)
 	return store_ask_cancel(t, &now, STR("user:y"), STR("too slow"));
 }
 
+/* The first line grows to job->number units (7 if it is 0), the second goes. */
+static enum fault amend(struct task *t, struct job *job)
+{
+	struct order now;
+	struct claim claim;
+
+	TRY(store_get(t, &order.id, &now));
+	((struct order_item *)now.items.at)->quantity = job->number > 0 ? (int32_t)job->number : 7;
+	now.items.count = 1;
+	TRY(store_take_items(t, &now, STR("user:x"), &now.items, NULL, &claim));
+	return saga_settle(t, &claim);
+}
+
 /* A part of job->number, or the rest. */
 static enum fault refund(struct task *t, struct job *job)
 {
@@ -555,6 +568,75 @@ static void a_payment_that_waits_is_cancelled_at_once(void **state)
 	assert_int_equal(run(ask_cancel), FAULT_ORDER_BUSY);
 }
 
+/* ---- items ---- */
+
+static const char *items(void)
+{
+	return observe("SELECT concat_ws(' ', total_minor, version, revision, (SELECT"
+		       " string_agg(quantity::text, ' ') FROM order_items)) FROM orders");
+}
+
+static void items_and_reservation_move_together(void **state)
+{
+	(void)state;
+	assert_int_equal(run(amend), OK);
+	assert_string_equal(orders(), "pending idle");
+	assert_string_equal(items(), "7350 2 2 7");
+	assert_int_equal(reservations[0].units, 7);
+	assert_int_equal(reservations[0].revision, 2);
+}
+
+static void what_products_refuses_changes_nothing(void **state)
+{
+	(void)state;
+	products.refuse = &too_little;
+	assert_int_equal(run(amend), FAULT_INSUFFICIENT_STOCK);
+	assert_string_equal(orders(), "pending idle");
+	assert_string_equal(items(), "3150 2 1 1 2");
+	assert_int_equal(run(amend), OK); /* under the revision that was not used up */
+	assert_string_equal(items(), "7350 3 2 7");
+}
+
+static void items_that_were_reserved_are_written_by_recovery(void **state)
+{
+	(void)state;
+	products.lose = 2;
+	assert_int_not_equal(run(amend), OK);
+	assert_string_equal(orders(), "pending amending");
+	assert_int_equal(run(amend), FAULT_ORDER_BUSY);
+	end_leases();
+	assert_int_equal(run(recover), OK);
+	assert_string_equal(orders(), "pending idle");
+	assert_string_equal(items(), "7350 2 2 7");
+	assert_int_equal(reservations[0].units, 7);
+}
+
+/* They are put back under one more revision, also by whoever takes that up. */
+static void a_total_too_large_puts_the_old_items_back(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		placed(state);
+		observe("UPDATE orders SET shipping_minor = 1000000000000 - 3150,"
+			" total_minor = 1000000000000");
+		if (i == 1) {
+			products.sql =
+				"UPDATE orders SET lease_token = lease_token + 1"; /* we die */
+			products.sql_after = 1;
+		}
+		assert_int_equal(run(amend), FAULT_INVALID);
+		if (i == 1) {
+			assert_string_equal(orders(), "pending amending");
+			end_leases();
+			assert_int_equal(run(recover), OK);
+		}
+		assert_string_equal(orders(), "pending idle");
+		assert_string_equal(items(), "1000000000000 2 3 1 2");
+		assert_int_equal(reservations[0].units, 3);
+		assert_int_equal(reservations[0].revision, 3);
+	}
+}
+
 /* ---- refunds ---- */
 
 static void deliver(void)
@@ -651,6 +733,12 @@ static void assert_settled(const char *what, unsigned n)
 			(strcmp(r->state, "returned") != 0 || strcmp(status, "cancelled") != 0))
 			fail_msg("%s, wait %u: the order is %s, its reservation %s", what, n,
 				status, r->state);
+		snprintf(sql, sizeof sql,
+			"SELECT coalesce(sum(quantity), 0) FROM order_items WHERE order_id = '%s'",
+			r->order_id);
+		if (strcmp(right, "held") == 0 && observe_number(sql) != r->units)
+			fail_msg("%s, wait %u: %d units are reserved, not %lld", what, n, r->units,
+				(long long)observe_number(sql));
 	}
 	for (size_t i = 0; i < payment_count; i++) {
 		const struct payment_played *p = &payments_played[i];
@@ -717,6 +805,7 @@ static void nothing_is_lost_at_any_wait(void **state)
 		at_every_wait("cancel", cancel, PLACED, faults[i]);
 		at_every_wait("pay", pay, PLACED, faults[i]);
 		at_every_wait("place and pay", place_paying, NOTHING, faults[i]);
+		at_every_wait("amend", amend, PLACED, faults[i]);
 		at_every_wait("pay by card", pay_by_card, PLACED, faults[i]);
 		at_every_wait("cancel what is paid", cancel, PAID, faults[i]);
 		at_every_wait("refund", refund, DELIVERED, faults[i]);
@@ -771,6 +860,10 @@ int main(void)
 			cancelling_what_was_paid_by_card_gives_the_money_back, placed),
 		cmocka_unit_test_setup(refunds_add_up, delivered),
 		cmocka_unit_test_setup(a_refund_that_broke_off_is_finished, delivered),
+		cmocka_unit_test_setup(items_and_reservation_move_together, placed),
+		cmocka_unit_test_setup(what_products_refuses_changes_nothing, placed),
+		cmocka_unit_test_setup(items_that_were_reserved_are_written_by_recovery, placed),
+		cmocka_unit_test_setup(a_total_too_large_puts_the_old_items_back, fresh),
 		cmocka_unit_test_setup(nothing_is_lost_at_any_wait, fresh),
 	};
 

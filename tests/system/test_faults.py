@@ -116,6 +116,8 @@ def operations():
         "void": ("payments", None, lambda p, c: ("POST", payment(c) + "/void", {})),
         "refund": ("payments", None, lambda p, c: ("PUT", f"{payment(c, '/capture')}/refunds/{uuid.uuid4()}", {"amount": 1})),
         "get payment": ("payments", None, lambda p, c: ("GET", payment(c), None)),
+        "change items": ("orders", "customer", lambda p, c: (
+            "PATCH", f"/api/v1/orders/{order(p, c)}/items", {"items": [{"product_id": product(p, c), "quantity": 3}]})),
         "create and pay order": ("orders", "customer", lambda p, c: (
             "POST", "/api/v1/orders", {"items": [{"product_id": product(p, c), "quantity": 2}], "payment": card})),
         "pay order by card": ("orders", "customer", lambda p, c: ("POST", f"/api/v1/orders/{order(p, c)}/pay", card)),
