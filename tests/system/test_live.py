@@ -38,7 +38,8 @@ class Owner:
         self.source, self.letter = "/" + source, source[0]
         self.lock = threading.Lock()
         self.position, self.epoch, self.oldest = 1000, 1, 0
-        self.book, self.calls, self.away = {}, 0, False
+        self.book, self.away = {}, False
+        self.meanwhile = None  # called once between the reading of a page and its answer
         owner = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -50,6 +51,9 @@ class Owner:
                 if url.path == "/internal/events" and not owner.away:
                     assert self.headers["Bodega-Mac"].startswith("v1 gateway "), self.headers["Bodega-Mac"]
                     body, status = json.dumps(owner.page(query)).encode(), 200
+                    if "after" in query and owner.meanwhile is not None:
+                        meanwhile, owner.meanwhile = owner.meanwhile, None
+                        meanwhile()
                 else:
                     body, status = b"{}", 503
                 self.send_response(status)
@@ -68,7 +72,6 @@ class Owner:
 
     def page(self, query):
         with self.lock:
-            self.calls += 1
             answer = {"events": [], "position": str(self.position), "has_more": False, "resync": False}
             if "after" not in query:
                 return answer
@@ -284,6 +287,34 @@ def test_nobody_sees_what_is_not_theirs(world, person):
         assert positions(again.begin()) == of(events)
         again.close()
         streams[who].close()
+
+
+def test_the_seam(world, person):
+    """What is published while a stream reads what it has missed is neither lost nor repeated."""
+    stream = Stream(world, person)
+    stream.begin()
+    stream.close()
+    told = []
+
+    def meanwhile():
+        heard = world.metric("bodega_live_events_total")
+        told.extend(world.tell(person.id))
+        end = time.monotonic() + WAIT
+        while world.metric("bodega_live_events_total") == heard:
+            assert time.monotonic() < end
+
+    world.orders.meanwhile = meanwhile
+    stream = Stream(world, person, last=stream.last)
+    assert positions(stream.begin()) == of(told)
+    stream.close()
+    # and what comes late from the exchange, when it has been read already
+    event = world.orders.write(person.id, "bodega.order.shipped")
+    stream = Stream(world, person, last=stream.last)
+    assert positions(stream.begin()) == of([event])
+    world.broker.publish(event)
+    [event] = world.tell(person.id)
+    assert stream.next()["event"] == event
+    stream.close()
 
 
 def test_cut_twenty_times_during_500_changes(world, person):
