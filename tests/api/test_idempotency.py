@@ -277,6 +277,12 @@ def delivered(buyer, staff, product):
     return order
 
 
+def change_items(buyer, _staff, product):
+    order = place(buyer, product).json()
+    changes = {"items": [{"id": order["items"][0]["id"], "quantity": 3}]}
+    return buyer, f"/api/v1/orders/{order['id']}/items", changes, (200,)
+
+
 # By name: who sends it, the path, the body, and the statuses that it may be answered with.
 OPERATIONS = {
     "place": lambda b, s, p: (b, "/api/v1/orders", ordered(p), (201,)),
@@ -285,6 +291,7 @@ OPERATIONS = {
     "pay": lambda b, s, p: (b, f"/api/v1/orders/{place(b, p).json()['id']}/pay", CARD(), (200, 202)),
     "pay, declined": lambda b, s, p: (b, f"/api/v1/orders/{place(b, p).json()['id']}/pay", CARD("tok_declined"), (402,)),
     "received": lambda b, s, p: (s, f"/api/v1/orders/{place(b, p).json()['id']}/pay", {"method": "manual", "reference": "r"}, (200,)),
+    "items": change_items,
     "cancel": lambda b, s, p: (b, f"/api/v1/orders/{place(b, p).json()['id']}/cancel", {"note": "n"}, (200,)),
     "refund": lambda b, s, p: (s, f"/api/v1/orders/{delivered(b, s, p)}/refunds", {"amount": 1}, (200, 201)),
 }
@@ -304,12 +311,13 @@ def test_every_wait_with_a_key(shop, orders, gateway, support, product, name, ki
         buyer = elsewhere(orders, register(gateway))
         who, path, body, statuses = OPERATIONS[name](buyer, staff, product)
         before, headers = orders_of(shop, buyer), key()
-        first = who.post(path, body, headers={**headers, "Bodega-Fault": f"{kind}:{n}"})
-        again = until_known(lambda: who.post(path, body, headers=headers))
+        method = "PATCH" if path.endswith("/items") else "POST"
+        first = who(method, path, json=body, headers={**headers, "Bodega-Fault": f"{kind}:{n}"})
+        again = until_known(lambda: who(method, path, json=body, headers=headers))
         assert again.status_code in statuses, again.text
         if first.status_code < 500 and first.status_code != 499 and not is_busy(first):
             assert_same(first, again)
-        assert_same(again, who.post(path, body, headers=headers))
+        assert_same(again, who(method, path, json=body, headers=headers))
         assert len(orders_of(shop, buyer)) == len(before) + (path == "/api/v1/orders")
         assert_charged_once(shop, buyer)
         assert_no_open_transaction(shop)
