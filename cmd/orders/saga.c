@@ -30,7 +30,8 @@ static enum fault undo(struct task *t, const struct claim *claim, bool refused, 
 static void leave_to_recovery(struct task *t, const struct claim *claim);
 static enum fault drain(
 	struct task *t, const char *job, enum fault (*take)(struct task *t, struct claim *claim));
-static void note(const char *job, const struct claim *claim, enum step taken_at, enum fault fault);
+static void note(struct task *t, const char *job, const struct claim *claim, enum step taken_at,
+	enum fault fault);
 
 enum fault saga_place(struct task *t, struct order *order, struct str actor,
 	const struct new_payment *payment, struct keyed *key, struct claim *claim,
@@ -210,7 +211,7 @@ static enum fault drain(
 		CRASH_POINT("orders.after_take_over");
 		const enum step taken_at = claim.step;
 		fault = saga_settle(t, &claim);
-		note(job, &claim, taken_at, fault);
+		note(t, job, &claim, taken_at, fault);
 		if (fault != FAULT_ORDER_BUSY && fault_info(fault)->retry)
 			return fault;
 		scope_forgive(&t->scope);
@@ -218,7 +219,8 @@ static enum fault drain(
 	return OK;
 }
 
-static void note(const char *job, const struct claim *claim, enum step taken_at, enum fault fault)
+static void note(struct task *t, const char *job, const struct claim *claim, enum step taken_at,
+	enum fault fault)
 {
 	const char *result = fault_info(fault)->code;
 	char id[UUID_TEXT_LEN + 1];
@@ -226,7 +228,7 @@ static void note(const char *job, const struct claim *claim, enum step taken_at,
 	counter_inc(counter_get("orders_taken_up_total",
 		"Orders that recovery and expiry went on with, by result.",
 		LABELS({"job", str_from(job)}, {"result", str_from(result)})));
-	log_line(fault == OK ? LEVEL_INFO : LEVEL_WARN, "order taken up", LOG_TEXT("job", job),
+	task_log(t, fault == OK ? LEVEL_INFO : LEVEL_WARN, "order taken up", LOG_TEXT("job", job),
 		LOG_STR("order_id", uuid_format(&claim->order_id, id)),
 		LOG_STR("step", step_name(taken_at)), LOG_STR("goal", status_name(claim->goal)),
 		LOG_INT("attempts", claim->attempts), LOG_TEXT("result", result));

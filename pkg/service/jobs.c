@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/random.h"
+#include "http/trace_context.h"
 #include "log/log.h"
 #include "metrics/metrics.h"
 
@@ -97,6 +98,7 @@ static void run(struct task *t, void *arg)
 	const enum fault last = job->last;
 
 	t->actor = STR("system");
+	t->traceparent = traceparent_next(t->scope.arena, STR_NONE); /* of all that it causes */
 	job->last = job->what->run(t);
 	if (job->last != OK && job->last != last)
 		log_line(LEVEL_WARN, "job failed", LOG_TEXT("job", job->what->name),
