@@ -192,7 +192,7 @@ class Scenario:
             log = subprocess.run(["grep", "-aE", "Sanitizer|runtime error|check failed", self.shop.path("log", instance)],
                                  capture_output=True, text=True, check=False).stdout
             self.complaints += [f"{instance}: {line}" for line in log.splitlines()[:5]]
-        if self.complaints:
+        if self.complaints and os.path.exists(self.shop.path("log")):
             kept = f"/tmp/bodega-chaos-{self.seed}"
             shutil.rmtree(kept, ignore_errors=True)
             shutil.copytree(self.shop.path("log"), kept)
