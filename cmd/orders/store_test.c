@@ -210,6 +210,26 @@ static void the_database_guards_orders(void **state)
 	assert_true(refused("UPDATE orders SET version = version + 2"));
 }
 
+/* A card is forgotten once it is decided; a step goes with a status; no more goes back than came.
+ */
+static void the_database_guards_payments(void **state)
+{
+	(void)state;
+	assert_int_equal(run(take_payment), OK);
+	assert_true(refused("UPDATE order_payments SET token = 'tok_ok'")); /* it is no card's */
+	assert_false(refused("UPDATE order_payments SET method = 'card', token = 'tok_ok'"));
+	assert_true(refused("UPDATE order_payments SET status = 'captured'"));
+	assert_true(refused("UPDATE order_payments SET status = 'declined', token = NULL"));
+	assert_true(refused("UPDATE order_payments SET refunded_minor = 1"));
+	assert_false(refused("UPDATE order_payments SET status = 'captured', token = NULL"));
+	assert_true(refused("UPDATE order_payments SET refunded_minor = amount_minor + 1"));
+	assert_true(refused("INSERT INTO order_payments (order_id, attempt, method, status,"
+			    " amount_minor) SELECT order_id, 2, 'card', 'processing', 1"
+			    " FROM order_payments"));
+	assert_true(refused("UPDATE orders SET step = 'refunding'"));
+	assert_true(refused("UPDATE orders SET step_items = '{}'"));
+}
+
 /* ---- a new order ---- */
 
 static void an_intent_is_not_seen(void **state)
@@ -715,6 +735,7 @@ int main(void)
 		cmocka_unit_test(every_statement_prepares),
 		cmocka_unit_test_setup(code_and_database_have_the_same_transitions, placed_order),
 		cmocka_unit_test_setup(the_database_guards_orders, placed_order),
+		cmocka_unit_test_setup(the_database_guards_payments, placed_order),
 		cmocka_unit_test_setup(an_intent_is_not_seen, new_order),
 		cmocka_unit_test_setup(what_was_written_is_read, placed_order),
 		cmocka_unit_test_setup(only_the_claim_places_and_only_once, new_order),

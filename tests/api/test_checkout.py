@@ -4,6 +4,7 @@ told, what becomes of the order and its goods, and what the provider really took
 
 import concurrent.futures
 import time
+import uuid
 
 import pytest
 
@@ -108,6 +109,22 @@ def test_what_is_decided_later(shop, someone, gateway, seller, token, status):
     assert charged(shop, order["id"]) == [("captured", 5998, 0) if paid else ("declined", 0, 0)]
     assert stock(gateway, product) == (3 if paid else 5)
     assert_money_adds_up(shop)
+
+
+@pytest.mark.parametrize("token,status", [("tok_ok", 201), ("tok_declined", 402), ("tok_async", 202)])
+def test_a_repeat_with_its_key_charges_nothing_more(shop, someone, gateway, seller, token, status):
+    product = make_product(seller, price=10.5, stock_quantity=5)["id"]
+    body = {"items": [{"product_id": product, "quantity": 2}], "payment": CARD(token)}
+    headers = {"Idempotency-Key": uuid.uuid4().hex}
+    first = someone.post("/api/v1/orders", body, headers=headers)
+    assert first.status_code == status, first.text
+    order = first.json().get("order_id") or first.json()["id"]
+    if status == 202:
+        until(someone, order, "paid")
+    again = someone.post("/api/v1/orders", body, headers=headers)
+    assert (again.status_code, again.content) == (status, first.content)
+    assert [entry["id"] for entry in someone.get("/api/v1/orders").json()["data"]] == [order]
+    assert len(charged(shop, order)) == 1 and stock(gateway, product) == (5 if status == 402 else 3)
 
 
 def test_only_the_provider_may_tell(shop, direct, gateway):
