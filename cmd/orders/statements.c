@@ -9,6 +9,9 @@
 
 #include "service/keyed.h"
 
+/* SQL in pieces is laid out as SQL. */
+/* clang-format off */
+
 /* Keys that nobody has, or nobody any more; no row for others. One whose operation is under way
  * never runs out. */
 #define KEY_CLAIM(rows)                                                              \
@@ -20,11 +23,10 @@
 	"		location = NULL, body = NULL\n"                                           \
 	"	WHERE k.created_at < now() - interval '24 hours' AND k.status IS NOT NULL\n"
 
-#define KEY_ANSWER(status, content_type, etag, location, body)                              \
-	"	UPDATE idempotency_keys k\n"                                                      \
+#define KEY_ANSWER(status, content_type, etag, location, body) \
+	"	UPDATE idempotency_keys k\n" \
 	"	SET status = " status "::integer, content_type = " content_type "::text,\n" \
-	"		etag = " etag "::text, location = " location "::text, body = " body \
-	"::text\n"
+	"		etag = " etag "::text, location = " location "::text, body = " body "::text\n"
 
 /* ---- a new order ---- */
 
@@ -33,34 +35,26 @@
 const struct pg_statement orders_begin = {"orders_begin", PG_WRITE,
 	"WITH wanted AS (\n"
 	"	SELECT *\n"
-	"	FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], "
-	"$6::text[],\n"
+	"	FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[],\n"
 	"		$7::uuid[], $8::text[], $9::text[], $10::bytea[])\n"
 	"		AS w (id, user_id, currency, shipping_address, metadata, actor,\n"
 	"			caller, operation, key, fingerprint)),\n"
-	"claimed AS (\n" KEY_CLAIM(
-		"	SELECT DISTINCT ON (caller, operation, key) caller, operation, key, "
-		"fingerprint, id\n"
+	"claimed AS (\n"
+	KEY_CLAIM(
+		"	SELECT DISTINCT ON (caller, operation, key)\n"
+		"		caller, operation, key, fingerprint, id\n"
 		"	FROM wanted\n"
 		"	WHERE key IS NOT NULL\n"
-		"	ORDER BY caller, operation, key") "	RETURNING order_id)\n"
-							  "INSERT INTO orders (id, user_id, "
-							  "currency, shipping_address, metadata, "
-							  "step_goal,\n"
-							  "	step_actor, expires_at, "
-							  "lease_until)\n"
-							  "SELECT id, user_id, currency, "
-							  "shipping_address::json, metadata::json, "
-							  "'pending', actor,\n"
-							  "	now() + $11::bigint * interval '1 "
-							  "microsecond',\n"
-							  "	now() + $12::bigint * interval '1 "
-							  "microsecond'\n"
-							  "FROM wanted\n"
-							  "WHERE key IS NULL OR id IN (SELECT "
-							  "order_id FROM claimed)\n"
-							  "RETURNING id, lease_token, created_at, "
-							  "expires_at"};
+		"	ORDER BY caller, operation, key")
+	"	RETURNING order_id)\n"
+	"INSERT INTO orders (id, user_id, currency, shipping_address, metadata, step_goal,\n"
+	"	step_actor, expires_at, lease_until)\n"
+	"SELECT id, user_id, currency, shipping_address::json, metadata::json, 'pending', actor,\n"
+	"	now() + $11::bigint * interval '1 microsecond',\n"
+	"	now() + $12::bigint * interval '1 microsecond'\n"
+	"FROM wanted\n"
+	"WHERE key IS NULL OR id IN (SELECT order_id FROM claimed)\n"
+	"RETURNING id, lease_token, created_at, expires_at"};
 
 /* Several orders, as they were meant to be (what happens to them later has a later time), and what
  * their keys keep ($8 is 0 for those without); $1 to $13 have an element for each order, $14 to $20
@@ -101,11 +95,12 @@ const struct pg_statement orders_place = {"orders_place", PG_WRITE,
 	"	SELECT id, 1, 'card', 'processing', total, card, true\n"
 	"	FROM placed\n"
 	"	WHERE card IS NOT NULL),\n"
-	"answer AS (\n" KEY_ANSWER("placed.answer_status", "placed.content_type", "placed.etag",
-		"placed.location", "placed.body") "	FROM placed\n"
-						  "	WHERE order_id = placed.id AND k.status IS "
-						  "NULL AND answer_status > 0)\n"
-						  "SELECT id, token FROM placed"};
+	"answer AS (\n"
+	KEY_ANSWER("placed.answer_status", "placed.content_type", "placed.etag", "placed.location",
+		"placed.body")
+	"	FROM placed\n"
+	"	WHERE order_id = placed.id AND k.status IS NULL AND answer_status > 0)\n"
+	"SELECT id, token FROM placed"};
 
 #define ABANDON "DELETE FROM orders WHERE id = $1 AND lease_token = $2 AND status = 'reserving'"
 
@@ -123,11 +118,12 @@ const struct pg_statement orders_abandon_keyed = {"orders_abandon_keyed", PG_WRI
 /* The key keeps why. */
 const struct pg_statement orders_refuse = {"orders_refuse", PG_WRITE,
 	"WITH abandoned AS (" ABANDON " RETURNING id),\n"
-	"answer AS (\n" KEY_ANSWER("$3", "$4", "$5", "$6",
-		"$7") "		, order_id = NULL\n"
-		      "	FROM abandoned\n"
-		      "	WHERE k.order_id = abandoned.id AND k.status IS NULL)\n"
-		      "SELECT id FROM abandoned"};
+	"answer AS (\n"
+	KEY_ANSWER("$3", "$4", "$5", "$6", "$7")
+	"		, order_id = NULL\n"
+	"	FROM abandoned\n"
+	"	WHERE k.order_id = abandoned.id AND k.status IS NULL)\n"
+	"SELECT id FROM abandoned"};
 
 /* ---- Idempotency-Key ---- */
 
@@ -142,9 +138,9 @@ const struct pg_statement orders_key_free = {"orders_key_free", PG_WRITE,
 
 /* A replay after that tells that the account is gone. */
 const struct pg_statement orders_forget_answers = {"orders_forget_answers", PG_WRITE,
-	KEY_ANSWER("$2", "$3", "$4", "$5",
-		"$6") "WHERE status IS NOT NULL AND (caller = $1\n"
-		      "	OR order_id IN (SELECT id FROM orders WHERE user_id = $1))"};
+	KEY_ANSWER("$2", "$3", "$4", "$5", "$6")
+	"WHERE status IS NOT NULL AND (caller = $1\n"
+	"	OR order_id IN (SELECT id FROM orders WHERE user_id = $1))"};
 
 /* ---- changes ---- */
 
@@ -171,15 +167,13 @@ const struct pg_statement orders_take_payment = {"orders_take_payment", PG_WRITE
 	"	UPDATE orders\n"
 	"	SET step = $4, step_goal = 'paid', step_actor = $5,\n"
 	"		lease_token = lease_token + 1,\n"
-	"		lease_until = now() + $6::bigint * interval '1 microsecond', attempts = "
-	"0,\n"
+	"		lease_until = now() + $6::bigint * interval '1 microsecond', attempts = 0,\n"
 	"		version = version + 1, updated_at = now()\n"
 	"	WHERE id = $1 AND version = $2 AND status = $3 AND step = 'idle'\n"
 	"	RETURNING id, lease_token, total_minor),\n"
 	"payment AS (\n"
 	"	INSERT INTO order_payments\n"
-	"		(order_id, attempt, method, status, amount_minor, reference, token, "
-	"is_last)\n"
+	"		(order_id, attempt, method, status, amount_minor, reference, token, is_last)\n"
 	"	SELECT id, b.count + 1, $7, 'processing', total_minor, $8, $9,\n"
 	"		b.declined + 1 >= $10::integer\n"
 	"	FROM taken, (\n"
@@ -258,8 +252,7 @@ const struct pg_statement orders_advance = {"orders_advance", PG_WRITE,
 	"	SET step = CASE WHEN cancel_by IS NULL THEN $4 ELSE 'cancelling' END,\n"
 	"		step_goal = CASE WHEN cancel_by IS NULL THEN $5 ELSE 'cancelled' END,\n"
 	"		step_actor = coalesce(cancel_by, step_actor),\n"
-	"		step_note = CASE WHEN cancel_by IS NULL THEN step_note ELSE cancel_note "
-	"END,\n"
+	"		step_note = CASE WHEN cancel_by IS NULL THEN step_note ELSE cancel_note END,\n"
 	"		cancel_by = NULL, cancel_note = NULL,\n"
 	"		lease_until = now() + $6::bigint * interval '1 microsecond',\n"
 	"		version = version + CASE $7 WHEN 'processing' THEN 0 ELSE 1 END,\n"
@@ -268,8 +261,7 @@ const struct pg_statement orders_advance = {"orders_advance", PG_WRITE,
 	"	RETURNING id, step, step_goal, step_actor, step_note),\n"
 	"payment AS (\n"
 	"	UPDATE order_payments\n"
-	"	SET status = $7, decline_code = $8, decline_message = $9, sold = $10, token = "
-	"NULL,\n"
+	"	SET status = $7, decline_code = $8, decline_message = $9, sold = $10, token = NULL,\n"
 	"		updated_at = now()\n"
 	"	FROM moved\n"
 	"	WHERE order_id = moved.id AND status = 'processing')\n"
@@ -284,8 +276,7 @@ const struct pg_statement orders_finish = {"orders_finish", PG_WRITE,
 	"		step_actor = cancel_by, step_note = cancel_note,\n"
 	"		lease_until = CASE WHEN cancel_by IS NOT NULL\n"
 	"			THEN now() + $10::bigint * interval '1 microsecond' END,\n"
-	"		cancel_by = NULL, cancel_note = NULL, step_waits = false, step_items = "
-	"NULL,\n"
+	"		cancel_by = NULL, cancel_note = NULL, step_waits = false, step_items = NULL,\n"
 	"		revision = revision + $11::integer, attempts = 0, needs_attention = false\n"
 	"	WHERE id = $1 AND lease_token = $2 AND status = $3 AND step <> 'idle'\n"
 	"	RETURNING id, version, step, step_goal, step_actor, step_note),\n"
@@ -386,15 +377,13 @@ const struct pg_statement orders_forget_person = {"orders_forget_person", PG_WRI
 	"		WHERE k.order_id = o.id AND k.status IS NULL LIMIT 1)"
 
 /* The flag is seen by readers, so the version moves with it; nobody reads an intent. */
-#define TAKE_OVER(lease, attention)                                                    \
-	"UPDATE orders o\n"                                                            \
-	"SET lease_token = lease_token + 1, step_waits = false,\n"                     \
+#define TAKE_OVER(lease, attention) \
+	"UPDATE orders o\n" \
+	"SET lease_token = lease_token + 1, step_waits = false,\n" \
 	"	lease_until = now() + " lease "::bigint * interval '1 microsecond',\n" \
-	"	attempts = attempts + 1, needs_attention = attempts + 1 >= " attention \
-	"::integer,\n"                                                                 \
-	"	version = version + CASE WHEN o.status <> 'reserving'\n"                     \
-	"		AND (attempts + 1 >= " attention                               \
-	") <> needs_attention THEN 1 ELSE 0 END\n"
+	"	attempts = attempts + 1, needs_attention = attempts + 1 >= " attention "::integer,\n" \
+	"	version = version + CASE WHEN o.status <> 'reserving'\n" \
+	"		AND (attempts + 1 >= " attention ") <> needs_attention THEN 1 ELSE 0 END\n"
 
 const struct pg_statement orders_take_stalled = {"orders_take_stalled", PG_WRITE,
 	"WITH due AS (\n"
@@ -402,21 +391,26 @@ const struct pg_statement orders_take_stalled = {"orders_take_stalled", PG_WRITE
 	"	WHERE step <> 'idle' AND lease_until <= now()\n"
 	"	ORDER BY lease_until\n"
 	"	LIMIT 1\n"
-	"	FOR NO KEY UPDATE SKIP LOCKED)\n" TAKE_OVER(
-		"$1", "$2") "FROM due\n"
-			    "WHERE o.id = due.id\n" TAKEN};
+	"	FOR NO KEY UPDATE SKIP LOCKED)\n"
+	TAKE_OVER("$1", "$2")
+	"FROM due\n"
+	"WHERE o.id = due.id\n"
+	TAKEN};
 
 /* The same for one order. */
 const struct pg_statement orders_take_up = {"orders_take_up", PG_WRITE,
-	TAKE_OVER("$2",
-		"$3") "WHERE o.id = $1 AND o.step <> 'idle' AND o.lease_until <= now()\n" TAKEN};
+	TAKE_OVER("$2", "$3")
+	"WHERE o.id = $1 AND o.step <> 'idle' AND o.lease_until <= now()\n"
+	TAKEN};
 
 /* The same for the one that the key's first request has left lying. */
 const struct pg_statement orders_take_keyed = {"orders_take_keyed", PG_WRITE,
-	TAKE_OVER("$4", "$5") "FROM idempotency_keys mine\n"
-			      "WHERE mine.caller = $1 AND mine.operation = $2 AND mine.key = $3\n"
-			      "	AND mine.status IS NULL AND o.id = mine.order_id\n"
-			      "	AND o.step <> 'idle' AND o.lease_until <= now()\n" TAKEN};
+	TAKE_OVER("$4", "$5")
+	"FROM idempotency_keys mine\n"
+	"WHERE mine.caller = $1 AND mine.operation = $2 AND mine.key = $3\n"
+	"	AND mine.status IS NULL AND o.id = mine.order_id\n"
+	"	AND o.step <> 'idle' AND o.lease_until <= now()\n"
+	TAKEN};
 
 /* What the step works with; why the last payment was declined, if it was. */
 const struct pg_statement orders_work = {"orders_work", PG_READ,
@@ -439,8 +433,7 @@ const struct pg_statement orders_work = {"orders_work", PG_READ,
 const struct pg_statement orders_take_expired = {"orders_take_expired", PG_WRITE,
 	"WITH due AS (\n"
 	"	SELECT id FROM orders\n"
-	"	WHERE step = 'idle' AND status IN ('pending', 'confirmed') AND expires_at <= "
-	"now()\n"
+	"	WHERE step = 'idle' AND status IN ('pending', 'confirmed') AND expires_at <= now()\n"
 	"	ORDER BY expires_at\n"
 	"	LIMIT 1\n"
 	"	FOR NO KEY UPDATE SKIP LOCKED)\n"
