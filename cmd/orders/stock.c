@@ -118,7 +118,8 @@ enum fault stock_reserve_anew(struct task *t, struct order *order, int32_t revis
 	const enum fault fault = reply.status == fault_info(FAULT_INVALID)->status
 	                                 ? unknown_products(s, &reply, order)
 	                                 : fault_of(s, &reply);
-	*refused = fault == FAULT_INSUFFICIENT_STOCK || fault == FAULT_INVALID;
+	/* the first of two may have been granted */
+	*refused = !reply.repeated && (fault == FAULT_INSUFFICIENT_STOCK || fault == FAULT_INVALID);
 	return fault;
 }
 

@@ -212,7 +212,8 @@ static void one_safe_retry(void **state)
 			.keyed = rows[i].keyed};
 		probe_start(&p, 5 * SECOND);
 		probe_wait(&p);
-		if (p.fault != rows[i].fault || atomic_load(&s.requests) != rows[i].requests)
+		if (p.fault != rows[i].fault || atomic_load(&s.requests) != rows[i].requests ||
+			p.repeated != (rows[i].requests == 3))
 			fail_row(i, "%s: fault %s after %d requests", rows[i].method,
 				fault_info(p.fault)->name, atomic_load(&s.requests));
 		upstream_free(u);

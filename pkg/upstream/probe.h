@@ -26,6 +26,7 @@ struct probe {
 	/* what came of it */
 	bool done;
 	enum fault fault;
+	bool repeated;
 	int status;
 	int order; /* in which calls ended */
 	char got[64];
@@ -54,6 +55,7 @@ static inline void probe_run(struct task *t, void *arg)
 	                       : upstream_call(t, p->u, &request, &reply);
 	p->took_us = clock_monotonic_us() - began_us;
 	p->status = reply.status;
+	p->repeated = reply.repeated;
 	snprintf(p->got, sizeof p->got, "%.*s", STR_ARG(reply.body));
 	snprintf(p->detail, sizeof p->detail, "%.*s", STR_ARG(t->scope.detail));
 }

@@ -148,13 +148,17 @@ static enum fault exchange(struct task *t, struct call *call)
 	TRY(upstream_request_check(&t->scope, request));
 
 	const size_t header_count = request->header_count;
+	bool is_repeat = false;
 	for (bool fresh = false;; fresh = true) {
 		TRY(upstream_connection_take(t, call->u, fresh, &call->c));
 		request->header_count = header_count;
 		const enum fault fault = converse(t, call);
 		call->sent = call->sent || call->c->written;
-		if (fault == OK)
+		if (fault == OK) {
+			call->reply->repeated = is_repeat;
 			return OK;
+		}
+		is_repeat = call->sent;
 		const bool stale = call->c->reused && call->c->ended && !call->c->answered;
 		if (!stale || (call->sent && !is_idempotent(request) && !request->keyed))
 			return fault;

@@ -41,6 +41,8 @@ struct upstream_request {
 
 struct upstream_reply {
 	int status; /* 200–599 */
+	bool repeated; /* it was sent before on a connection that died: that one may have had
+	                  another answer */
 	struct header *headers; /* names in lower case; hop-by-hop ones are gone */
 	size_t header_count;
 	struct str body; /* of upstream_call */
