@@ -9,7 +9,7 @@ from scenario import Scenario
 SEEDS = (1, 2, 3)
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_nothing_is_lost_whatever_breaks(seed):
     scenario = Scenario(seed, seconds=10, buyers=150, stock=20, build=BUILD)
