@@ -24,7 +24,7 @@ static const char usage[] = "[OPTION...]";
 static const char help_head[] =
 	"Compares the databases of PRODUCTS_DATABASE_URL, ORDERS_DATABASE_URL and\n"
 	"PAYMENTS_DATABASE_URL and says what is broken: which check, which order, product or "
-        "payment,\n"
+	"payment,\n"
 	"what was expected and what was found.\n"
 	"\n"
 	"Exit status: 0 nothing is wrong, 1 something is, 69 a database cannot be asked.\n"
