@@ -721,7 +721,8 @@ static void assert_settled(const char *what, unsigned n)
 	assert_int_equal(observe_number("SELECT count(*) FROM orders WHERE step <> 'idle'"), 0);
 	for (size_t i = 0; i < reservation_count; i++) {
 		const struct reservation *r = &reservations[i];
-		snprintf(sql, sizeof sql, "SELECT status FROM orders WHERE id = '%.36s'", r->order_id);
+		snprintf(sql, sizeof sql, "SELECT status FROM orders WHERE id = '%.36s'",
+			r->order_id);
 		const char *status = observe(sql);
 		const char *right =
 			strcmp(status, "pending") == 0 ? "held"

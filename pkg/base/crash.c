@@ -41,6 +41,7 @@ enum fault crash_points_arm(struct scope *s)
 
 void crash_points_list(void (*print)(const char *name))
 {
+	/* cppcheck-suppress comparePointers; the linker puts them around one section */
 	for (const char *const *point = first_point; point < points_end; point++)
 		print(*point);
 }
@@ -57,6 +58,7 @@ void crash_point_pass(const char *name)
 
 static const char *find(struct str name)
 {
+	/* cppcheck-suppress comparePointers; the linker puts them around one section */
 	for (const char *const *point = first_point; point < points_end; point++) {
 		if (str_eq(str_from(*point), name))
 			return *point;

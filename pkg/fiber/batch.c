@@ -79,6 +79,7 @@ static enum fault follow(struct task *t, struct batcher *b, struct member *m)
 
 	m->wait = &wait;
 	const enum fault fault = task_wait(t, &wait);
+	m->wait = NULL;
 	if (fault != OK)
 		return leave(t, m, fault);
 	if (m->state == MEMBER_LEADING)

@@ -92,7 +92,7 @@ static void assert_header(const struct answer *a, const char *name, const char *
 {
 	const char *found = answer_header(a, name);
 
-	if ((found == NULL) != (value == NULL) || (found != NULL && strcmp(found, value) != 0))
+	if (found == NULL || value == NULL ? found != value : strcmp(found, value) != 0)
 		fail_msg("%s is %s, not %s", name, found != NULL ? found : "not there",
 			value != NULL ? value : "absent");
 }
