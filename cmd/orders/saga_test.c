@@ -736,7 +736,7 @@ static void assert_settled(const char *what, unsigned n)
 				status, r->state);
 		snprintf(sql, sizeof sql,
 			"SELECT coalesce(sum(quantity), 0) FROM order_items WHERE order_id = "
-		        "'%.36s'",
+			"'%.36s'",
 			r->order_id);
 		if (strcmp(right, "held") == 0 && observe_number(sql) != r->units)
 			fail_msg("%s, wait %u: %d units are reserved, not %lld", what, n, r->units,
