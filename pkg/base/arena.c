@@ -83,7 +83,7 @@ struct arena *arena_new(void)
 		.end = (char *)c + c->size,
 		.size = c->size,
 		.refs = 1,
-		.next_class = 1,
+		.next_class = 0, /* most need little more than the first */
 	};
 	return a;
 }
