@@ -89,7 +89,7 @@ def operations(shop, people):
     items = lambda quantity=1, of=product: {"items": [{"product_id": of, "quantity": quantity}]}
     place = lambda body, statuses: Request(buyer, "POST", "/api/v1/orders", body, statuses)
     of_order = lambda who, order, what, body, statuses: Request(who, "POST", f"/api/v1/orders/{order}/{what}", body, statuses)
-    pending = [people.placed() for _ in range(6)]
+    pending = [people.placed() for _ in range(7)]
     paid, delivered = people.placed("paid"), people.placed("delivered")
     yield "place", place(items(), (201,))
     yield "place too much", place(items(2, people.rare), (409,))
@@ -102,6 +102,7 @@ def operations(shop, people):
     yield "received", of_order(support, pending[3], "pay", {"method": "manual", "reference": "r"}, (200,))
     yield "cancel", of_order(buyer, pending[4], "cancel", {}, (200,))
     yield "cancel a paid one", of_order(buyer, paid, "cancel", {}, (200,))
+    yield "change items", Request(buyer, "PATCH", f"/api/v1/orders/{pending[6]}/items", items(3), (200,))
     yield "refund", of_order(support, delivered, "refunds", {"restock": True}, (200, 201))
     yield "expire", lambda: shop.postgres.sql(f"UPDATE orders SET expires_at = now() WHERE id = '{pending[5]}'", "orders_db")
     yield "recover", lambda: shop.postgres.sql(
