@@ -277,7 +277,13 @@ def test_who_has_something_on_its_way_stays(shop, client, people):
     assert buyer.get("/api/v1/users/me").status_code == 200
 
 
+def deaf(shop):
+    """Is the gateway without its queue? What is told then it does not learn (docs/events.md)."""
+    return 'bodega_rabbitmq_up{connection="amqp-feed"} 1' not in httpx.get(shop.admin_url("gateway") + "/metrics").text
+
+
 def test_a_session_that_ended_is_refused_at_the_edge(shop, client):
+    eventually(lambda: deaf(shop), 60, "the gateway hears nothing")
     someone = register(client)
     other = Account(client, client.post("/api/v1/auth/login", json={"email": someone.user["email"], "password": PASSWORD}).json())
     assert someone.post("/api/v1/auth/logout").status_code == 204
