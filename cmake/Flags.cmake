@@ -13,6 +13,8 @@ set(CMAKE_C_FLAGS_RELEASE "-O2 -g")
 
 # libh2o's headers pick the event loop by a macro: without it on every line its structs have another layout.
 add_compile_definitions(_GNU_SOURCE H2O_USE_LIBUV=0 BODEGA_VERSION="${PROJECT_VERSION}")
+include(GNUInstallDirs)
+set(BODEGA_DATA_DIR ${CMAKE_INSTALL_FULL_DATADIR}/bodega) # migrations, documents
 add_compile_options(-Wall -Wextra -Wshadow -Wconversion -Wvla -Wstrict-prototypes -Wmissing-prototypes
 	-Wframe-larger-than=4096 -fno-omit-frame-pointer)
 add_compile_options(-Wno-missing-field-initializers) # a row of a table says only what is not zero

@@ -50,6 +50,7 @@ enum { COMMAND_HELP = 1000 };
 /* The commands. */
 int events_command(int argc, const char **argv);
 int migrate_command(int argc, const char **argv);
+int probe_command(int argc, const char **argv);
 int seed_command(int argc, const char **argv);
 int user_command(int argc, const char **argv);
 int verify_command(int argc, const char **argv);

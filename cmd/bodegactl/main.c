@@ -7,6 +7,7 @@
 static const struct command commands[] = {
 	{"events", "show events that wait or could not be applied", events_command},
 	{"migrate", "apply and undo the databases' migrations", migrate_command},
+	{"probe", "ask a program whether it lives or is ready", probe_command},
 	{"seed", "fill the catalogue with sample products", seed_command},
 	{"user", "make accounts and give roles", user_command},
 	{"verify", "look for orders, stock and payments that disagree", verify_command},

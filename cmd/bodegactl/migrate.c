@@ -9,8 +9,10 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #define FOLDERS "migrations"
+#define FOLDERS_INSTALLED BODEGA_DATA_DIR "/migrations"
 
 static const char usage[] = "up|down|status|new [SERVICE...|NAME] [OPTION...]";
 
@@ -48,7 +50,7 @@ struct target {
 	struct str folder;
 };
 
-enum { TARGETS_MAX = 4, WAIT_S_MAX = 86400 };
+enum { TARGETS_MAX = 4, WAIT_S = 300, WAIT_S_MAX = 86400 };
 
 struct run {
 	struct scope s;
@@ -114,12 +116,17 @@ static const struct field database_fields[] = {
 };
 static const struct field_table database_table = FIELD_TABLE(struct database, database_fields);
 
+/* What the option --wait holds when it was not given; NULL is one without its seconds. */
+static char no_wait[] = "0";
+
 static int run_action(struct run *r, poptContext context);
 static int make_file(struct run *r, poptContext context);
 static int find_targets(struct run *r, poptContext context);
 static int targets_from_environment(struct run *r, poptContext context);
+static const char *find_folders(const struct run *r);
 static int service_index(const char *name);
 static int check_action(struct run *r);
+static bool parse_wait(struct run *r);
 static int run_targets(struct run *r);
 static enum fault run_target(struct run *r, struct database *database);
 static void report(void *arg, const char *sentence);
@@ -128,16 +135,18 @@ static void print_table(struct run *r, const struct database *databases);
 
 int migrate_command(int argc, const char **argv)
 {
-	struct run r = {0};
+	struct run r = {.options.wait = no_wait};
 	const struct poptOption table[] = {
 		{"database", 'd', POPT_ARG_STRING, &r.options.database, 0,
 			"this database, not the environment's", "URL"},
 		{"dir", 0, POPT_ARG_STRING, &r.options.folder, 0,
-			"where the files are (default: " FOLDERS ")", "DIR"},
+			"where the files are (default: " FOLDERS " here, or else those installed)",
+			"DIR"},
 		{"to", 0, POPT_ARG_STRING, &r.options.to, 0,
 			"up or down to this version; down to 0 undoes all", "VERSION"},
-		{"wait", 'w', POPT_ARG_STRING, &r.options.wait, 0,
-			"how long to wait for a database that is away", "SECONDS"},
+		{"wait", 'w', POPT_ARG_STRING | POPT_ARGFLAG_OPTIONAL, &r.options.wait, 0,
+			"wait for a database that is away or starting (alone: 5 minutes)",
+			"SECONDS"},
 		{"output", 'o', POPT_ARG_STRING, &r.options.output, 0, "table (default) or json",
 			"FORMAT"},
 		COMMAND_HELP_OPTION,
@@ -157,7 +166,8 @@ int migrate_command(int argc, const char **argv)
 	free(r.options.folder);
 	free(r.options.output);
 	free(r.options.to);
-	free(r.options.wait);
+	if (r.options.wait != no_wait)
+		free(r.options.wait);
 	return status;
 }
 
@@ -201,8 +211,7 @@ static int check_action(struct run *r)
 			r->action.at);
 	if (!output_parse(r->options.output, &r->output))
 		return command_fail(COMMAND_USAGE, "--output must be table or json");
-	if (r->options.wait != NULL && (!str_to_int64(str_from(r->options.wait), &r->wait_s) ||
-					       r->wait_s < 0 || r->wait_s > WAIT_S_MAX))
+	if (!parse_wait(r))
 		return command_fail(
 			COMMAND_USAGE, "--wait must be from 0 to %d seconds", WAIT_S_MAX);
 	r->has_to = r->options.to != NULL;
@@ -211,6 +220,13 @@ static int check_action(struct run *r)
 	if (r->has_to && str_eq(r->action, STR("status")))
 		return command_fail(COMMAND_USAGE, "--to is for up and down");
 	return COMMAND_FINE;
+}
+
+static bool parse_wait(struct run *r)
+{
+	r->wait_s = WAIT_S;
+	return r->options.wait == NULL || (str_to_int64(str_from(r->options.wait), &r->wait_s) &&
+						  r->wait_s >= 0 && r->wait_s <= WAIT_S_MAX);
 }
 
 static int find_targets(struct run *r, poptContext context)
@@ -239,7 +255,7 @@ static int find_targets(struct run *r, poptContext context)
 
 static int targets_from_environment(struct run *r, poptContext context)
 {
-	const char *root = r->options.folder != NULL ? r->options.folder : FOLDERS;
+	const char *root = find_folders(r);
 	bool wanted[TARGETS_MAX] = {false}, any = false;
 	struct settings settings = {0};
 	const char *name;
@@ -273,6 +289,14 @@ static int targets_from_environment(struct run *r, poptContext context)
 			"ORDERS_DATABASE_URL or PAYMENTS_DATABASE_URL, or give --database and "
 			"--dir");
 	return COMMAND_FINE;
+}
+
+/* A checkout's before those installed. */
+static const char *find_folders(const struct run *r)
+{
+	if (r->options.folder != NULL)
+		return r->options.folder;
+	return access(FOLDERS, F_OK) == 0 ? FOLDERS : FOLDERS_INSTALLED;
 }
 
 static int service_index(const char *name)

@@ -453,10 +453,11 @@ def test_new(folder):
     assert migrate("new", "Add SKU", "--dir", folder.path).status == 1
 
 
-def test_waiting_for_the_database(three):
+@pytest.mark.parametrize("wait", [["--wait", "30"], ["--wait=30"], ["--wait"]], ids=" ".join)
+def test_waiting_for_the_database(three, wait):
     three.postgres.stop()
     away = three.migrate("up")
-    waiting = start([BODEGACTL, "migrate", "up", *three.target(), "--wait", "30"])
+    waiting = start([BODEGACTL, "migrate", "up", *three.target(), *wait])
     line = waiting.stdout.readline()
     three.postgres.start()
     ran = Ran(waiting)

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "base/scope.h"
+
+/* An HTTP request as a command makes it: one after the other, each waited for. Certificates are
+ * verified; redirects are not followed; proxies of the environment are not used. */
+
+struct fetch {
+	const char *method; /* NULL: GET */
+	struct str url;
+	struct str json; /* the body; STR_NONE: none */
+	struct str token; /* for Authorization: Bearer; STR_NONE: none */
+	struct str key; /* Idempotency-Key; STR_NONE: none */
+	int64_t timeout_ms; /* for all of it */
+};
+
+struct fetched {
+	long status;
+	struct str body; /* lives in s */
+};
+
+enum { FETCH_BODY_BYTES_MAX = 8 << 20 };
+
+/* Any status is OK. FAULT_UNAVAILABLE: there was no answer in time; FAULT_BAD_REQUEST: the URL is
+ * none; FAULT_TOO_LARGE: more than FETCH_BODY_BYTES_MAX. */
+enum fault fetch(struct scope *s, const struct fetch *request, struct fetched *answer) MUST_CHECK;
