@@ -5,6 +5,8 @@ SHELL := /bin/bash
 PRESET ?= release
 TARGET ?= all
 SEED ?= 200
+# The whole-system tests mostly wait: three files of them at a time, each with a shop of its own.
+PYTEST = .venv/bin/python -m pytest -q -n 3 --dist loadfile tests
 export CMAKE_C_COMPILER_LAUNCHER ?= $(shell command -v ccache)
 
 .PHONY: help deps build run stop logs status clean-run test test-unit test-api test-asan lint asan bench fuzz coverage clean
@@ -40,16 +42,16 @@ test: deps test-unit test-api test-asan ## all tests: units, the whole system, b
 
 test-unit: ## unit tests (CMocka)
 	@$(MAKE) --no-print-directory build PRESET=dev
-	@tools/with-servers --rabbitmq ctest --test-dir build/dev --output-on-failure
+	@tools/with-servers --rabbitmq ctest --test-dir build/dev --output-on-failure -j2
 
 test-api: ## whole-system tests (pytest)
 	@$(MAKE) --no-print-directory build PRESET=dev
-	@BUILD=build/dev .venv/bin/python -m pytest -q tests
+	@BUILD=build/dev $(PYTEST)
 
 asan test-asan: ## units and whole system under AddressSanitizer and UndefinedBehaviorSanitizer
 	@$(MAKE) --no-print-directory build PRESET=asan
-	@tools/with-servers --rabbitmq ctest --test-dir build/asan --output-on-failure
-	@BUILD=build/asan .venv/bin/python -m pytest -q tests
+	@tools/with-servers --rabbitmq ctest --test-dir build/asan --output-on-failure -j2
+	@BUILD=build/asan $(PYTEST)
 
 lint: ## formatting, static analysis, shell scripts, the packages' order
 	@tools/lint

@@ -7,6 +7,7 @@ process id that was recorded, after making sure that it still is that process. N
 is touched. Used by `make run`, the tests and the benchmarks; needs Python's standard library only.
 """
 
+import fcntl
 import glob
 import hashlib
 import json
@@ -137,12 +138,27 @@ def tail(path, lines=15):
         return ""
 
 
+PORTS = range(10000, 32768)  # outgoing connections get theirs above: what is stopped for a moment finds its port free again
+claims = []
+
+
 def free_port():
-    """One that outgoing connections do not get by themselves (Linux takes theirs from 32768 on): what is stopped for a
-    moment must find its port free again."""
-    while not is_free(port := secrets.randbelow(32768 - 10000) + 10000):
-        pass
-    return port
+    """A port that nobody listens on and that no process on this machine was given here and still lives: asked for
+    again and again, before any is listened on, it gives a different one each time."""
+    folder = os.path.join(tempfile.gettempdir(), f"bodega-ports-{os.geteuid()}")
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    while True:
+        port = secrets.choice(PORTS)
+        claim = open(os.path.join(folder, str(port)), "w", encoding="ascii")
+        try:
+            fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            claim.close()
+            continue
+        if is_free(port):
+            claims.append(claim)  # held until this process ends
+            return port
+        claim.close()
 
 
 def is_free(port):
