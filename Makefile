@@ -9,7 +9,7 @@ SEED ?= 200
 PYTEST = .venv/bin/python -m pytest -q -n 3 --dist loadfile tests
 export CMAKE_C_COMPILER_LAUNCHER ?= $(shell command -v ccache)
 
-.PHONY: help deps build run stop logs status clean-run test test-unit test-api test-asan lint asan bench fuzz coverage clean
+.PHONY: help deps build run stop logs status clean-run test test-unit test-api test-asan lint asan bench fuzz coverage rootfs image backing-image clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -72,6 +72,17 @@ bench: ## our services beside a Go peer: requests/s, latency, CPU and memory a r
 	@tools/deps build run test
 	@$(MAKE) --no-print-directory build PRESET=release
 	@tests/bench/run
+
+rootfs: ## pack the image's root: build/image/rootfs.tar, the same bytes for the same commit
+	@tools/deps build image
+	@$(MAKE) --no-print-directory build PRESET=release TARGET=programs
+	@tools/rootfs.py
+
+image: rootfs ## build the image bodega:VERSION with Docker
+	@tools/image
+
+backing-image: ## build bodega-backing:VERSION: PostgreSQL, Redis and RabbitMQ (BASE=debian:bookworm-slim)
+	@tools/image backing
 
 clean: ## remove what was built
 	@rm -rf build

@@ -17,6 +17,8 @@ include(GNUInstallDirs)
 set(BODEGA_DATA_DIR ${CMAKE_INSTALL_FULL_DATADIR}/bodega) # migrations, documents
 add_compile_options(-Wall -Wextra -Wshadow -Wconversion -Wvla -Wstrict-prototypes -Wmissing-prototypes
 	-Wframe-larger-than=4096 -fno-omit-frame-pointer)
+# Two builds in different folders give the same programs: __FILE__ and debug information know the checkout as ".".
+add_compile_options(-ffile-prefix-map=${CMAKE_SOURCE_DIR}=.)
 add_compile_options(-Wno-missing-field-initializers) # a row of a table says only what is not zero
 add_compile_options($<$<C_COMPILER_ID:Clang>:-Wno-string-conversion>) # CHECK(!"a sentence")
 if(BODEGA_WERROR)
