@@ -52,13 +52,13 @@ enum fault ticket_take(struct task *t, struct str ticket, struct caller *caller)
 	return OK;
 }
 
-/* Who reads Redis' memory finds no ticket. */
+/* With the version of what stands there. Who reads Redis' memory finds no ticket. */
 static struct str key_of(struct scope *s, struct str ticket)
 {
 	uint8_t digest[SHA256_BYTES];
 
 	crypto_sha256(ticket, digest);
-	return scope_format(s, "ticket:%.*s",
+	return scope_format(s, "bodega:1:ticket:%.*s",
 		STR_ARG(base64_encode(
 			s->arena, BASE64URL, str_of((const char *)digest, sizeof digest))));
 }

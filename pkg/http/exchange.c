@@ -154,6 +154,10 @@ static enum fault authorise(struct task *t, struct exchange *e)
 	const bool shows_who = request_header(request, STR("authorization")).at != NULL ||
 	                       request_header(request, STR("bodega-mac")).at != NULL;
 
+	if (who == LOOPBACK)
+		return request->from_loopback
+		               ? OK
+		               : fail(&t->scope, FAULT_FORBIDDEN, "only from the machine itself");
 	if (config->authenticate != NULL && (shows_who || (who & ANYONE) == 0))
 		TRY(config->authenticate(t, request, &request->caller));
 	if (may_call(who, &request->caller))

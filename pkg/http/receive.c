@@ -42,6 +42,7 @@ static enum fault copy_head(struct exchange *e, struct scope *s)
 	r->scheme = e->connection->listener->tls ? STR("https") : STR("http");
 	r->version = req->version;
 	r->peer = scope_dup(s, str_from(e->connection->peer));
+	r->from_loopback = str_starts(r->peer, STR("127.")) || str_eq(r->peer, STR("::1"));
 	r->method = STR("?");
 	e->close = true; /* until it is known to be well formed */
 	if (head_bytes(req) > HEAD_BYTES_MAX)

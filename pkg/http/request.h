@@ -43,6 +43,7 @@ struct request {
 	struct caller caller;
 	struct str id; /* X-Request-Id, taken over or made */
 	struct str peer; /* the client's address as text, without its port */
+	bool from_loopback; /* the connection comes from this machine */
 	struct str scheme; /* "http" or "https" */
 	struct str authority; /* Host or :authority */
 	int version; /* 0x100, 0x101, 0x200 */
@@ -58,7 +59,8 @@ enum fault request_uuid(
 	struct scope *s, const struct request *request, size_t param, struct uuid *id) MUST_CHECK;
 
 /* The body read by a field table; FAULT_UNSUPPORTED_MEDIA_TYPE unless it is application/json (an
- * absent type counts as JSON); an empty body is FAULT_BAD_JSON. */
+ * absent type counts as JSON); an empty body is FAULT_BAD_JSON. What is unknown is refused, but
+ * ignored in an operation for services alone, here and in queries. */
 enum fault request_json(struct scope *s, const struct request *request,
 	const struct field_table *table, void *value) MUST_CHECK;
 

@@ -16,6 +16,7 @@ enum {
 	ADMIN = 1 << (ROLE_ADMIN + 1),
 	USER = CUSTOMER | SELLER | SUPPORT | ADMIN, /* anyone logged in */
 	SERVICE = 2, /* another service of ours: a valid MAC; never routed by the gateway */
+	LOOPBACK = 1 << 8, /* alone: whoever connects from the machine itself */
 };
 
 enum { BODY_BYTES_DEFAULT = 256 << 10, DEADLINE_MS_DEFAULT = 10000 };

@@ -10,7 +10,10 @@
 #include "http/target.h"
 #include "metrics/metrics.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <ifaddrs.h>
+#include <net/if.h>
 #include <poll.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -108,6 +111,19 @@ static enum fault who(struct task *t, const struct request *request, struct repl
 			STR_ARG(request->caller.service)));
 }
 
+static enum fault read_number(struct task *t, const struct request *request, struct reply *reply)
+{
+	struct number {
+		int64_t number;
+	} body = {0}, query = {0};
+	const struct field fields[] = {FIELD(struct number, number, INT64, REQUIRED, .max = 9)};
+	const struct field_table table = FIELD_TABLE(struct number, fields);
+
+	TRY(request_json(&t->scope, request, &table, &body));
+	TRY(request_query(&t->scope, request, &table, &query));
+	return reply_json(reply, 200, STR("{}"));
+}
+
 /* "Bearer admin", "Bearer customer"; "Bodega-Mac: orders". Suspends, as the real one may. */
 static enum fault authenticate(struct task *t, const struct request *request, struct caller *caller)
 {
@@ -150,6 +166,9 @@ static const struct route routes[] = {
 	ROUTE("GET", "/who/user", who, USER),
 	ROUTE("GET", "/who/admin", who, ADMIN),
 	ROUTE("GET", "/who/service", who, SERVICE),
+	ROUTE("GET", "/who/loopback", who, LOOPBACK),
+	ROUTE("POST", "/number", read_number, ANYONE | SERVICE),
+	ROUTE("POST", "/number/inside", read_number, SERVICE),
 };
 
 static const struct route admin_routes[] = {
@@ -557,6 +576,79 @@ static void test_conditions(void **state)
 
 /* ---- who may call ---- */
 
+/* A release ahead: services may say what we do not know, people may not. */
+static void test_what_is_not_known(void **state)
+{
+	static const struct {
+		const char *target;
+		const char *body;
+		int status;
+	} rows[] = {
+		{"/number?number=1", "{\"number\":1}", 200},
+		{"/number?number=1", "{\"number\":1,\"new\":1}", 422},
+		{"/number?number=1&new=1", "{\"number\":1}", 422},
+		{"/number/inside?number=1&new=1", "{\"number\":1,\"new\":1}", 200},
+		{"/number/inside?number=1", "{\"number\":10,\"new\":1}", 422},
+		{"/number/inside?number=10&new=1", "{\"number\":1}", 422},
+		{"/number/inside?number=1", "{\"new\":1}", 422},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct client c = client_open(ts.config.port);
+		struct answer a;
+
+		client_say(&c,
+			"POST %s HTTP/1.1\r\nHost: test\r\nBodega-Mac: orders\r\n"
+			"Content-Length: %zu\r\n\r\n%s",
+			rows[i].target, strlen(rows[i].body), rows[i].body);
+		a = client_read(&c, false);
+		if (a.status != rows[i].status)
+			fail_row(i, "%d: %s", a.status, a.body);
+		answer_free(&a);
+		client_close(&c);
+	}
+}
+
+/* An address of this machine that is not of its loopback; false when it has none. */
+static bool other_address(struct sockaddr_in *at)
+{
+	struct ifaddrs *all;
+	bool found = false;
+
+	assert_int_equal(getifaddrs(&all), 0);
+	for (struct ifaddrs *a = all; a != NULL && !found; a = a->ifa_next) {
+		found = a->ifa_addr != NULL && a->ifa_addr->sa_family == AF_INET &&
+		        (a->ifa_flags & IFF_LOOPBACK) == 0 && (a->ifa_flags & IFF_UP) != 0;
+		if (found)
+			memcpy(at, a->ifa_addr, sizeof *at);
+	}
+	freeifaddrs(all);
+	return found;
+}
+
+static void test_loopback_only(void **state)
+{
+	struct sockaddr_in at;
+	struct client c;
+	struct answer a;
+
+	(void)state;
+	if (!other_address(&at))
+		skip();
+	ts.config.address = STR("0.0.0.0");
+	test_server_start(&ts);
+	at.sin_port = htons(ts.config.port);
+	c = (struct client){.fd = socket(AF_INET, SOCK_STREAM, 0)};
+	assert_int_equal(connect(c.fd, (struct sockaddr *)&at, sizeof at), 0);
+	client_say(&c, "GET /who/loopback HTTP/1.1\r\nHost: test\r\n"
+		       "X-Forwarded-For: 127.0.0.1\r\n\r\n");
+	a = client_read(&c, false);
+	assert_problem(&a, 403, "forbidden");
+	answer_free(&a);
+	client_close(&c);
+}
+
 static void test_who(void **state)
 {
 	static const struct {
@@ -577,6 +669,7 @@ static void test_who(void **state)
 		{"GET /who/service", "Bodega-Mac: orders\r\n", 200, "role=0 service=orders"},
 		{"GET /who/service", "Authorization: Bearer admin\r\n", 403, "forbidden"},
 		{"GET /who/service", "", 401, "unauthorized"},
+		{"GET /who/loopback", "", 200, "role=0 service="},
 	};
 
 	(void)state;
@@ -1001,6 +1094,8 @@ int main(void)
 		SERVED(test_bodiless_answers_keep_the_connection),
 		SERVED(test_conditions),
 		SERVED(test_who),
+		SERVED(test_what_is_not_known),
+		STARTING(test_loopback_only),
 		SERVED(test_faults),
 		SERVED(test_deadlines),
 #ifdef BODEGA_FAULTS

@@ -104,9 +104,14 @@ enum {
 enum fault json_read(
 	struct scope *s, struct str text, const struct field_table *table, void *value) MUST_CHECK;
 
-/* The same for RFC 7396 merge patches over *value as it is: nothing is required, absent fields
- * stay, null clears (a required one may not be cleared). Objects merge (into an empty one: must be
- * complete), arrays and FIELD_RAW are replaced. */
+/* The same for what another service of ours asks, which may be a release ahead: unknown fields are
+ * ignored. */
+enum fault json_read_internal(
+	struct scope *s, struct str text, const struct field_table *table, void *value) MUST_CHECK;
+
+/* The same as json_read for RFC 7396 merge patches over *value as it is: nothing is required,
+ * absent fields stay, null clears (a required one may not be cleared). Objects merge (into an empty
+ * one: must be complete), arrays and FIELD_RAW are replaced. */
 enum fault json_merge(
 	struct scope *s, struct str text, const struct field_table *table, void *value) MUST_CHECK;
 
@@ -119,4 +124,8 @@ enum fault json_read_lenient(
 /* Reads a query string ("a=1&b=x%20y", '+' is a space) into scalar fields; TEXTS and UUIDS are
  * split at commas. Unknown and repeated names, bad escapes: FAULT_INVALID. */
 enum fault query_read(
+	struct scope *s, struct str query, const struct field_table *table, void *value) MUST_CHECK;
+
+/* The same, but unknown names are ignored: as json_read_internal. */
+enum fault query_read_internal(
 	struct scope *s, struct str query, const struct field_table *table, void *value) MUST_CHECK;

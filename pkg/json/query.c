@@ -14,6 +14,8 @@ struct found {
 	struct str name; /* under which it came */
 };
 
+static enum fault read_query(
+	struct report *r, struct str query, const struct field_table *table, void *value);
 static void match_pair(
 	struct report *r, struct str pair, const struct field_table *table, struct found *found);
 static bool decode(struct scope *s, struct str text, struct str *decoded);
@@ -26,18 +28,33 @@ enum fault query_read(
 	struct scope *s, struct str query, const struct field_table *table, void *value)
 {
 	struct report r = {.s = s};
+
+	return read_query(&r, query, table, value);
+}
+
+enum fault query_read_internal(
+	struct scope *s, struct str query, const struct field_table *table, void *value)
+{
+	struct report r = {.s = s, .open = true};
+
+	return read_query(&r, query, table, value);
+}
+
+static enum fault read_query(
+	struct report *r, struct str query, const struct field_table *table, void *value)
+{
 	struct found found[FIELDS_MAX];
 	struct str pair;
 
 	CHECK(table->count <= FIELDS_MAX);
 	memset(found, 0, table->count * sizeof *found);
-	while (str_cut(&query, '&', &pair) && !report_is_full(&r)) {
+	while (str_cut(&query, '&', &pair) && !report_is_full(r)) {
 		if (pair.len > 0)
-			match_pair(&r, pair, table, found);
+			match_pair(r, pair, table, found);
 	}
-	for (size_t i = 0; i < table->count && !report_is_full(&r); i++)
-		read_field(&r, &table->fields[i], &found[i], value);
-	return report_end(&r);
+	for (size_t i = 0; i < table->count && !report_is_full(r); i++)
+		read_field(r, &table->fields[i], &found[i], value);
+	return report_end(r);
 }
 
 static void match_pair(
@@ -54,6 +71,8 @@ static void match_pair(
 	}
 	const struct path path = {.name = name};
 	const int index = table_find(table, 0, name, &minor);
+	if (index == NOT_A_FIELD && r->open)
+		return;
 	if (index == NOT_A_FIELD) {
 		report_field(r, &path, "unknown", "is not known; what may be given: %.*s",
 			STR_ARG(table_names(r->s, table)));

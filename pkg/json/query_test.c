@@ -152,12 +152,29 @@ static void required_fields(void **state)
 	scope_end(&s);
 }
 
+static void reading_what_a_later_release_asks(void **state)
+{
+	struct sample_filter v = {0};
+	struct scope s;
+
+	(void)state;
+	scope_begin(&s);
+	assert_int_equal(query_read_internal(&s, STR("limit=5&new_in_v2=%zz&new_in_v2"),
+				 &sample_filter_table, &v),
+		OK);
+	assert_int_equal(v.limit, 5);
+	assert_int_equal(
+		query_read_internal(&s, STR("limit=101"), &sample_filter_table, &v), FAULT_INVALID);
+	scope_end(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_type_is_read),
 		cmocka_unit_test(good_and_bad_queries),
 		cmocka_unit_test(required_fields),
+		cmocka_unit_test(reading_what_a_later_release_asks),
 	};
 
 	return cmocka_run_group_tests_name("json_query", tests, NULL, NULL);

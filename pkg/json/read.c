@@ -57,6 +57,14 @@ enum fault json_read(struct scope *s, struct str text, const struct field_table 
 	return read_text(&r, text, JSON_TOKENS_MAX, MODE_READ, table, value);
 }
 
+enum fault json_read_internal(
+	struct scope *s, struct str text, const struct field_table *table, void *value)
+{
+	struct reader r = {.report = {.s = s, .open = true}};
+
+	return read_text(&r, text, JSON_TOKENS_MAX, MODE_READ, table, value);
+}
+
 enum fault json_merge(
 	struct scope *s, struct str text, const struct field_table *table, void *value)
 {
@@ -68,7 +76,7 @@ enum fault json_merge(
 enum fault json_read_lenient(
 	struct scope *s, struct str text, const struct field_table *table, void *value)
 {
-	struct reader r = {.report = {.s = s, .lenient = true}};
+	struct reader r = {.report = {.s = s, .open = true, .lenient = true}};
 	const enum fault fault =
 		read_text(&r, text, JSON_LENIENT_TOKENS_MAX, MODE_READ, table, value);
 
@@ -117,7 +125,7 @@ static void match_name(struct reader *r, const struct path *path, int name,
 
 	if (index == NOT_A_FIELD) {
 		const struct path unknown = path_of(r, path, name + 1);
-		if (!r->report.lenient)
+		if (!r->report.open)
 			report_field(&r->report, &unknown, "unknown",
 				"is not known; what may be given: %.*s",
 				STR_ARG(table_names(s, table)));

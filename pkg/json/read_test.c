@@ -455,6 +455,20 @@ static void lenient_reading(void **state)
 	scope_end(&s);
 }
 
+/* As strict as for people but for names that we do not know, at any depth. */
+static void reading_what_a_later_release_asks(void **state)
+{
+	static const struct row rows[] = {
+		{"{\"name\":\"x\",\"price\":1,\"new_in_v2\":{\"a\":[]}}", NULL},
+		{"{\"name\":\"x\",\"price\":1,\"place\":{\"city\":\"y\",\"planet\":3}}", NULL},
+		{"{\"name\":\"x\",\"price\":1,\"quantity\":0,\"new_in_v2\":1}",
+			"quantity range must be a whole number from 1 to 10000"},
+	};
+
+	(void)state;
+	CHECK_ROWS(json_read_internal, FAULT_INVALID, rows);
+}
+
 static void reports_have_a_bound(void **state)
 {
 	struct scope s;
@@ -546,6 +560,7 @@ int main(void)
 		cmocka_unit_test(merge_patches),
 		cmocka_unit_test(bad_merge_patches),
 		cmocka_unit_test(lenient_reading),
+		cmocka_unit_test(reading_what_a_later_release_asks),
 		cmocka_unit_test(reports_have_a_bound),
 		cmocka_unit_test(token_bounds),
 		cmocka_unit_test(decimals_are_the_currency_s),

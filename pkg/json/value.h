@@ -13,6 +13,7 @@ struct path {
 /* What is wrong with the fields, as it is found. */
 struct report {
 	struct scope *s;
+	bool open; /* unknown names are ignored */
 	bool lenient; /* what our own side wrote: bounds are not looked at, and the first mistake
 	                 becomes FAULT_BAD_GATEWAY's detail */
 	unsigned count;

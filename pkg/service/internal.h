@@ -105,8 +105,8 @@ struct service_thread *thread_here(void);
 /* Whether this thread has what it needs to serve; `why` gets a sentence. */
 bool thread_is_ready(struct service_thread *t, struct str *why);
 
-/* Whether the process wants requests; else `why` gets a sentence. */
-bool process_is_ready(struct str *why);
+/* Whether the process wants requests; else `why` gets a sentence, in s. */
+bool process_is_ready(struct scope *s, struct str *why);
 
 /* Whether all loops turn; else `why` gets a sentence, in s. */
 bool process_is_alive(struct scope *s, struct str *why);

@@ -20,7 +20,7 @@ bool thread_is_ready(struct service_thread *t, struct str *why)
 	return true;
 }
 
-bool process_is_ready(struct str *why)
+bool process_is_ready(struct scope *s, struct str *why)
 {
 	struct service_thread *const here = thread_here();
 
@@ -38,17 +38,20 @@ bool process_is_ready(struct str *why)
 		*why = STR("not all of its threads are ready yet");
 		return false;
 	}
-	return process.service->ready == NULL || process.service->ready(why);
+	return process_is_alive(s, why) &&
+	       (process.service->ready == NULL || process.service->ready(why));
 }
 
 bool process_is_alive(struct scope *s, struct str *why)
 {
+	const int64_t alive_us =
+		process.service->alive_us > 0 ? process.service->alive_us : ALIVE_US;
 	const int64_t now_us = clock_monotonic_us();
 
 	for (unsigned i = 0; i < process.thread_count; i++) {
 		const int64_t since_us = now_us - atomic_load(&process.threads[i].beat_us);
 
-		if (since_us <= ALIVE_US)
+		if (since_us <= alive_us)
 			continue;
 		*why = scope_format(
 			s, "loop %u has not turned for %lld s", i, (long long)(since_us / 1000000));

@@ -78,6 +78,7 @@ struct service {
 	/* On each loop's thread, before it serves. */
 	void (*start_thread)(struct loop *l);
 	void (*stop_thread)(struct loop *l);
+	int64_t alive_us; /* a loop that has not turned for longer is stuck; 0: 10 s */
 	/* Ready beyond database and keys; `why` gets a sentence. NULL: always. */
 	bool (*ready)(struct str *why);
 	/* Adds members to the body of GET /health, each with a comma before it. NULL: none. */

@@ -81,6 +81,16 @@ static enum fault get_slow(struct task *t, const struct request *request, struct
 	return reply_json(reply, 200, STR("{\"slow\":true}"));
 }
 
+/* Holds its whole loop up until /release was asked. */
+static enum fault get_block(struct task *t, const struct request *request, struct reply *reply)
+{
+	(void)t, (void)request;
+	log_line(LEVEL_INFO, "block begins");
+	while (!atomic_load(&released))
+		usleep(1000);
+	return reply_empty(reply);
+}
+
 static enum fault get_release(struct task *t, const struct request *request, struct reply *reply)
 {
 	(void)t, (void)request;
@@ -108,6 +118,7 @@ static const struct route routes[] = {
 	{.method = "GET", .path = "/me", .handler = get_me, .who = USER},
 	{.method = "GET", .path = "/inside", .handler = get_inside, .who = SERVICE},
 	{.method = "GET", .path = "/slow", .handler = get_slow, .who = ANYONE},
+	{.method = "GET", .path = "/block", .handler = get_block, .who = ANYONE},
 	{.method = "GET", .path = "/release", .handler = get_release, .who = ANYONE},
 };
 static const struct service_job jobs[] = {
@@ -124,6 +135,7 @@ static const struct service service = {
 	.routes = routes,
 	.route_count = sizeof routes / sizeof *routes,
 	.fetch_keys = fetch_keys,
+	.alive_us = 1500000,
 	.jobs = jobs,
 	.job_count = sizeof jobs / sizeof *jobs,
 };
@@ -393,6 +405,40 @@ static void it_waits_for_its_keys_once(void **state)
 	assert_int_equal(stop(), 0);
 }
 
+/* As wait_status, but who gets to the loop that is stuck asks once more. */
+static void wait_status_elsewhere(uint16_t port, const char *path, int status)
+{
+	const int64_t end_us = clock_monotonic_us() + WAIT_MS * INT64_C(1000);
+	const struct timeval patience = {.tv_usec = 100000};
+	int fd;
+
+	do {
+		assert_true(clock_monotonic_us() < end_us);
+		fd = send_request(port, "GET", path, "", "");
+		assert_int_equal(
+			setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience), 0);
+	} while (receive(fd) != status);
+}
+
+static void a_stuck_loop_is_a_fault_of_its_own(void **state)
+{
+	int blocked;
+
+	(void)state;
+	start_ready();
+	blocked = send_request(world.port, "GET", "/block", "", "");
+	wait_said("block begins");
+	wait_status_elsewhere(world.admin_port, "/livez", 503);
+	assert_non_null(strstr(world.answer, "has not turned for"));
+	wait_status_elsewhere(world.admin_port, "/readyz", 503);
+	assert_non_null(strstr(world.answer, "has not turned for"));
+	wait_status_elsewhere(world.port, "/release", 204);
+	assert_int_equal(receive(blocked), 204);
+	wait_status(world.admin_port, "/livez", 200);
+	wait_status(world.admin_port, "/readyz", 200);
+	assert_int_equal(stop(), 0);
+}
+
 static void callers_are_known(void **state)
 {
 	struct signing_key *const other = signing_key_new();
@@ -618,6 +664,7 @@ int main(void)
 		TEST(wrong_configuration_is_named),
 		TEST(probes_and_health),
 		TEST(it_waits_for_its_keys_once),
+		TEST(a_stuck_loop_is_a_fault_of_its_own),
 		TEST(callers_are_known),
 		TEST(an_unknown_key_is_fetched),
 		TEST(services_are_known),

@@ -528,7 +528,7 @@ def redis_set(shop, key, value):
 def test_a_stream_ends_with_its_token(world, person, kind):
     """By way of a ticket, which says when its token ends."""
     digest = base64.urlsafe_b64encode(hashlib.sha256(kind.encode()).digest()).decode().rstrip("=")
-    redis_set(world.shop, "ticket:" + digest, f"{person.id} {uuid.uuid4()} customer {int(time.time()) + 3}")
+    redis_set(world.shop, "bodega:1:ticket:" + digest, f"{person.id} {uuid.uuid4()} customer {int(time.time()) + 3}")
     stream = Stream(world, person, kind, ticket=kind)
     stream.begin()
     began = time.monotonic()
