@@ -38,6 +38,9 @@ CA_PLACES = (
     "http://snapshot.debian.org/archive/debian-security/20260101T000000Z/pool/updates/main/c/ca-certificates/",
 )
 
+# libc loads it when a thread ends (those that look up names do) and ends the process when it is not there.
+UNNAMED = "libgcc_s.so.1"
+
 TRIPLETS = {"Advanced Micro Devices X86-64": "x86_64-linux-gnu", "AArch64": "aarch64-linux-gnu"}
 
 PASSWD = """\
@@ -145,7 +148,7 @@ def loader(program):
 
 def libraries(programs, triplet):
     """All that the programs need, directly or not: {name: file}."""
-    found, wanted = {}, [name for program in programs for name in needed(program)]
+    found, wanted = {}, [UNNAMED, *(name for program in programs for name in needed(program))]
     while wanted:
         name = wanted.pop()
         if name in found:
