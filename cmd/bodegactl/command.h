@@ -48,6 +48,7 @@ bool output_parse(const char *text, enum output *output);
 enum { COMMAND_HELP = 1000 };
 
 /* The commands. */
+int check_command(int argc, const char **argv);
 int events_command(int argc, const char **argv);
 int migrate_command(int argc, const char **argv);
 int probe_command(int argc, const char **argv);

@@ -6,8 +6,6 @@
 #include "base/buf.h"
 #include "base/check.h"
 
-#include <curl/curl.h>
-
 /* An exchange under way. */
 struct exchange {
 	struct scope *s;
@@ -42,12 +40,8 @@ static void set_options(struct exchange *x, const struct fetch *request)
 {
 	CURL *const curl = x->curl;
 
-	(void)curl_easy_setopt(curl, CURLOPT_URL, scope_dup(x->s, request->url).at);
-	(void)curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
-	(void)curl_easy_setopt(curl, CURLOPT_PROXY, "");
-	(void)curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+	fetch_prepare(x->s, curl, request->url, request->ca_file);
 	(void)curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)request->timeout_ms);
-	(void)curl_easy_setopt(curl, CURLOPT_USERAGENT, "bodegactl/" BODEGA_VERSION);
 	(void)curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, x->why);
 	(void)curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take);
 	(void)curl_easy_setopt(curl, CURLOPT_WRITEDATA, x);
@@ -64,6 +58,17 @@ static void set_options(struct exchange *x, const struct fetch *request)
 	if (request->key.at != NULL)
 		add_header(x, "Idempotency-Key", request->key);
 	(void)curl_easy_setopt(curl, CURLOPT_HTTPHEADER, x->headers);
+}
+
+void fetch_prepare(struct scope *s, CURL *curl, struct str url, struct str ca_file)
+{
+	(void)curl_easy_setopt(curl, CURLOPT_URL, scope_dup(s, url).at);
+	(void)curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+	(void)curl_easy_setopt(curl, CURLOPT_USERAGENT, "bodegactl/" BODEGA_VERSION);
+	(void)curl_easy_setopt(curl, CURLOPT_PROXY, "");
+	(void)curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+	if (ca_file.len > 0)
+		(void)curl_easy_setopt(curl, CURLOPT_CAINFO, scope_dup(s, ca_file).at);
 }
 
 static void add_header(struct exchange *x, const char *name, struct str value)

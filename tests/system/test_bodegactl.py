@@ -2,6 +2,7 @@
 """bodegactl's commands against a running shop, and against what is broken."""
 
 import http.server
+import json
 import os
 import subprocess
 import threading
@@ -10,7 +11,8 @@ import time
 import pytest
 
 import servers
-from conftest import BUILD, ROOT
+from conftest import BUILD, ROOT, close_shop, make_shop
+from invariants import eventually
 
 BODEGACTL = os.path.join(ROOT, BUILD, "bin", "bodegactl")
 
@@ -38,6 +40,7 @@ class Program(http.server.BaseHTTPRequestHandler):
 def unready():
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Program)
     server.released = threading.Event()
+    server.handle_error = lambda *_arguments: None  # who asks may have left
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
@@ -82,7 +85,58 @@ def test_a_probe_of_nobody(shop):
     (["probe", "live"], {"ADMIN_PORT": "x"}, 78, "ADMIN_PORT"),
     (["probe", "live", "--url", "ftp://127.0.0.1"], {}, 78, "ftp"),
     (["probe", "live", "--url", "http://[1"], {}, 78, "http://[1"),
+    (["check"], {}, 64, "check what?"),
+    (["check", "all"], {}, 64, "all is too much"),
+    (["check", "--output", "xml"], {}, 64, "--output must be table or json"),
 ])
 def test_wrong_calls(arguments, environment, status, message):
     ran = bodegactl(*arguments, **environment)
     assert ran.returncode == status and message in ran.stderr, ran
+
+
+# ---- check ----
+
+
+def checked(ran):
+    return {line["check"]: line for line in json.loads(ran.stdout)["data"]}
+
+
+def test_a_purchase(shop):
+    counts = "SELECT (SELECT count(*) FROM orders WHERE status <> 'cancelled'), (SELECT count(*) FROM orders)"
+    before = shop.postgres.sql(counts, "orders_db")[0]
+    ran = bodegactl("check", "--purchase", shop.url() + "/", "--output", "json",
+                    "--metrics", f"{shop.admin_url('gateway')}, {shop.admin_url('orders')}")
+    assert ran.returncode == 0, ran
+    lines = json.loads(ran.stdout)["data"]
+    assert [line["check"] for line in lines] == [
+        "register", "watch", "product", "order", "pay", "events", "cancel", "leave", "metrics", "metrics"]
+    assert all(line["ok"] for line in lines)
+    assert [line["detail"].split()[0] for line in lines[-2:]] == ["gateway", "orders"]
+    after = shop.postgres.sql(counts, "orders_db")[0]
+    assert [int(b) - int(a) for a, b in zip(before, after)] == [0, 1], "something but a cancelled order is left behind"
+
+
+def test_a_purchase_over_tls(shop):
+    trusting = bodegactl("check", "--purchase", shop.tls_url(), "--ca-file", shop.path("secrets", "tls.crt"))
+    assert trusting.returncode == 0 and "8 of 8 are well" in trusting.stdout, trusting
+    distrusting = bodegactl("check", "--purchase", shop.tls_url())
+    assert distrusting.returncode == 1 and "certificate" in distrusting.stdout, distrusting
+
+
+def test_a_purchase_where_nobody_is():
+    ran = bodegactl("check", "--purchase", f"http://127.0.0.1:{servers.free_port()}", "--output", "json")
+    assert ran.returncode == 1
+    assert [line["ok"] for line in json.loads(ran.stdout)["data"]] == [False]
+
+
+def test_a_purchase_without_events_is_none_and_is_taken_back():
+    shop = make_shop({"gateway": {"RABBITMQ_URL_FILE": None}}, products=3)
+    try:
+        ran = bodegactl("check", "--purchase", shop.url(), "--output", "json")
+        lines = checked(ran)
+        assert ran.returncode == 1, ran
+        assert [name for name, line in lines.items() if not line["ok"]] == ["events"]
+        assert lines["cancel"]["detail"].startswith("cancelled") or lines["cancel"]["detail"].startswith("refunded")
+        eventually(lambda: shop.verify("--settled"), 30, "something is wrong")
+    finally:
+        close_shop(shop)
