@@ -667,6 +667,68 @@ static void every_wait_may_fail(void **state)
 	}
 }
 
+/* ---- cancelling while a payment is under way ---- */
+
+/* By card, not decided yet. */
+static int being_paid(void **state)
+{
+	placed(state);
+	observe("UPDATE orders SET step = 'authorising', step_goal = 'paid', step_actor = 'user:x',"
+		" step_waits = true, lease_until = now() + interval '1 minute'");
+	observe("INSERT INTO order_payments (order_id, attempt, method, status, amount_minor)"
+		" SELECT id, 1, 'card', 'processing', total_minor FROM orders");
+	return 0;
+}
+
+/* As the recovery does what was asked for. */
+static void honour(void)
+{
+	observe("UPDATE orders SET status = 'cancelled', version = version + 1, step = 'idle',"
+		" step_waits = false, lease_until = NULL, cancel_by = NULL, cancel_note = NULL"
+		" WHERE cancel_by IS NOT NULL");
+}
+
+/* Whether the order is cancelled and what is answered is one decision: whatever breaks off, the
+ * repeat is answered as the first was or would have been, though the order is cancelled by then. */
+static void asking_and_its_answer_are_one(void **state)
+{
+	struct sending first;
+
+	for (unsigned n = 1; n == 1 || first.job.waits >= n - 1; n++) {
+		(void)fresh(state);
+		(void)being_paid(state);
+		first = cancelling();
+		struct sending again = first;
+
+		first.job.inject_at = n;
+		first.job.inject_fault = FAULT_UNAVAILABLE;
+		(void)sent(&first);
+		turn_until(is_whole());
+		honour();
+		assert_int_equal(sent(&again), OK);
+		assert_int_equal(again.status, 202);
+		assert_non_null(strstr(again.answer, "\"status\":\"pending\""));
+		if (first.job.fault == OK)
+			assert_same(&again, &first);
+		assert_int_equal(count_keys("status = 202"), 1);
+	}
+}
+
+static void a_payment_keeps_its_own_key(void **state)
+{
+	struct sending cancel = cancelling();
+
+	(void)state;
+	observe("INSERT INTO idempotency_keys (caller, operation, key, fingerprint, order_id)"
+		" SELECT user_id, 'POST /pay', 'p', '', id FROM orders");
+	assert_int_equal(sent(&cancel), OK);
+	assert_int_equal(cancel.status, 202);
+	assert_int_equal(count_keys("key = 'p' AND status IS NULL"), 1);
+	assert_string_equal(observe("SELECT concat_ws(' ', cancel_by, cancel_note,"
+				    " lease_until <= now()) FROM orders"),
+		"user:x too big t");
+}
+
 /* ---- the end of keys ---- */
 
 static enum fault sweep(struct task *t, struct job *job)
@@ -798,6 +860,8 @@ int main(void)
 		cmocka_unit_test_setup(an_answer_stays, placed),
 		cmocka_unit_test_setup(a_refusal_is_told_only_when_it_is_kept, fresh),
 		cmocka_unit_test_setup(every_wait_may_fail, fresh),
+		cmocka_unit_test_setup(asking_and_its_answer_are_one, fresh),
+		cmocka_unit_test_setup(a_payment_keeps_its_own_key, being_paid),
 		cmocka_unit_test_setup(an_old_intent_keeps_its_key, fresh),
 		cmocka_unit_test_setup(keys_run_out_but_not_under_way, placed),
 		cmocka_unit_test_setup(a_sweep_takes_all_that_are_due, fresh),

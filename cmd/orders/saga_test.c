@@ -96,7 +96,7 @@ static enum fault ask_cancel(struct task *t, struct job *job)
 
 	(void)job;
 	TRY(store_get(t, &order.id, &now));
-	return store_ask_cancel(t, &now, STR("user:y"), STR("too slow"));
+	return store_ask_cancel(t, NULL, &now, STR("user:y"), STR("too slow"));
 }
 
 /* The first line grows to job->number units (7 if it is 0), the second goes. */

@@ -397,12 +397,6 @@ const struct pg_statement orders_take_stalled = {"orders_take_stalled", PG_WRITE
 	"WHERE o.id = due.id\n"
 	TAKEN};
 
-/* The same for one order. */
-const struct pg_statement orders_take_up = {"orders_take_up", PG_WRITE,
-	TAKE_OVER("$2", "$3")
-	"WHERE o.id = $1 AND o.step <> 'idle' AND o.lease_until <= now()\n"
-	TAKEN};
-
 /* The same for the one that the key's first request has left lying. */
 const struct pg_statement orders_take_keyed = {"orders_take_keyed", PG_WRITE,
 	TAKE_OVER("$4", "$5")
@@ -546,7 +540,6 @@ static const struct pg_statement *const statements[] = {
 	&orders_forget_intents,
 	&orders_forget_person,
 	&orders_take_stalled,
-	&orders_take_up,
 	&orders_work,
 	&orders_take_keyed,
 	&orders_take_expired,

@@ -31,7 +31,6 @@ extern const struct pg_statement orders_ask_cancel_all;
 extern const struct pg_statement orders_forget_intents;
 extern const struct pg_statement orders_forget_person;
 extern const struct pg_statement orders_take_stalled;
-extern const struct pg_statement orders_take_up;
 extern const struct pg_statement orders_take_keyed;
 extern const struct pg_statement orders_work;
 extern const struct pg_statement orders_take_expired;

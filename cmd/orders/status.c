@@ -8,13 +8,22 @@
 
 #include <inttypes.h>
 
+/* A cancellation that is asked for while a payment is under way. */
+struct asking {
+	const struct order *order;
+	const struct change *change;
+	const struct keyed *key; /* or NULL */
+	struct reply *reply;
+};
+
 static keys_fn cancel, pay, refund;
 static enum fault change_order(struct task *t, const struct request *request,
 	const struct change *change, struct keyed *key, struct reply *reply);
 static enum fault begin_change(struct task *t, const struct order *order,
 	const struct change *change, struct keyed *key, struct claim *claim);
 static enum fault cancel_payment(struct task *t, const struct order *order,
-	const struct change *change, struct reply *reply);
+	const struct change *change, struct keyed *key, struct reply *reply);
+static enum fault ask_cancel(struct task *t, struct pg_tx *tx, void *arg);
 static enum fault check_payment(
 	struct scope *s, const struct request *request, const struct new_payment *payment);
 static enum fault check_refund(
@@ -175,26 +184,41 @@ static enum fault change_order(struct task *t, const struct request *request,
 	TRY(check_mover(&t->scope, request, &order, change->to));
 	if (change->to == STATUS_CANCELLED && status_is_unpaid((enum status)order.status) &&
 		!order.is_idle)
-		return cancel_payment(t, &order, change, reply);
+		return cancel_payment(t, &order, change, key, reply);
 	TRY(begin_change(t, &order, change, key, &claim));
 	return reply_settled(t, &claim, STR_NONE, key, reply);
 }
 
-/* Whoever works at the payment cancels at their next write; if nobody does, we do. There is no
- * step of ours that a key could go with, so keys_run keeps the answer behind it. */
-static enum fault cancel_payment(
-	struct task *t, const struct order *order, const struct change *change, struct reply *reply)
+/* Whoever works at the payment cancels at their next write; if nobody does, the recovery. There is
+ * no step of ours, so all that there is to answer is that it was asked for. */
+static enum fault cancel_payment(struct task *t, const struct order *order,
+	const struct change *change, struct keyed *key, struct reply *reply)
 {
-	struct claim claim;
+	const enum fault fault =
+		pg_transact(t, ask_cancel, &(struct asking){order, change, key, reply});
 
-	TRY(store_ask_cancel(t, order, change->actor, change->note));
-	const enum fault fault = store_take_up(t, &order->id, &claim);
-	if (fault != OK)
-		claim = (struct claim){.order_id = order->id, .waits = true}; /* for others */
-	if (fault != OK && fault != FAULT_NOT_FOUND)
-		return fault;
-	scope_forgive(&t->scope);
-	return reply_settled(t, &claim, STR_NONE, NULL, reply);
+	CRASH_POINT("orders.after_ask_cancel");
+	if (key != NULL) {
+		key->claimed = fault == OK || fault == FAULT_UNKNOWN;
+		key->answered = fault == OK;
+	}
+	return fault;
+}
+
+static enum fault ask_cancel(struct task *t, struct pg_tx *tx, void *arg)
+{
+	const struct asking *asking = arg;
+	const struct change *change = asking->change;
+	struct order now;
+	bool kept;
+
+	if (asking->key != NULL)
+		TRY(store_claim_key(t, tx, asking->key, &asking->order->id));
+	TRY(store_ask_cancel(t, tx, asking->order, change->actor, change->note));
+	TRY(store_get_in(t, tx, &asking->order->id, &now));
+	keys_reply(asking->reply, STR_NONE, &now);
+	asking->reply->status = 202;
+	return asking->key != NULL ? keyed_answer(t, tx, asking->key, asking->reply, &kept) : OK;
 }
 
 /* What each method needs, and who may use it. */

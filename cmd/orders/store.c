@@ -208,6 +208,16 @@ enum fault store_answer(
 		PG_VALUES(pg_uuid(order_id), KEYED_REPLY_VALUES(answer)), &rows);
 }
 
+enum fault store_claim_key(
+	struct task *t, struct pg_tx *tx, const struct keyed *key, const struct uuid *order_id)
+{
+	struct pg_rows rows;
+
+	TRY(pg_tx_query(
+		t, tx, &orders_key_claim, PG_VALUES(KEYED_VALUES(key), pg_uuid(order_id)), &rows));
+	return rows.affected == 0 ? store_key_taken(t) : OK;
+}
+
 enum fault store_free_key(struct task *t, struct pg_tx *tx, const struct uuid *order_id)
 {
 	struct pg_rows rows;
@@ -234,10 +244,10 @@ enum fault store_wait(struct task *t, struct claim *claim, int64_t by_us)
 	return OK;
 }
 
-enum fault store_ask_cancel(
-	struct task *t, const struct order *order, struct str actor, struct str note)
+enum fault store_ask_cancel(struct task *t, struct pg_tx *tx, const struct order *order,
+	struct str actor, struct str note)
 {
-	return write_changed(t, NULL, &orders_ask_cancel,
+	return write_changed(t, tx, &orders_ask_cancel,
 		PG_VALUES(pg_uuid(&order->id), pg_int64(order->version), pg_text(actor),
 			pg_text(note)));
 }
@@ -291,15 +301,6 @@ enum fault store_take_stalled(struct task *t, struct claim *claim)
 {
 	TRY(take_over(t, &orders_take_stalled,
 		PG_VALUES(pg_int64(store_times.lease_us), pg_int32(ATTEMPTS_BEFORE_ATTENTION)),
-		claim));
-	return load_work(t, claim);
-}
-
-enum fault store_take_up(struct task *t, const struct uuid *order_id, struct claim *claim)
-{
-	TRY(take_over(t, &orders_take_up,
-		PG_VALUES(pg_uuid(order_id), pg_int64(store_times.lease_us),
-			pg_int32(ATTEMPTS_BEFORE_ATTENTION)),
 		claim));
 	return load_work(t, claim);
 }
@@ -438,12 +439,8 @@ struct keyed_step {
 static enum fault take_keyed(struct task *t, struct pg_tx *tx, void *arg)
 {
 	const struct keyed_step *step = arg;
-	struct pg_rows rows;
 
-	TRY(pg_tx_query(t, tx, &orders_key_claim,
-		PG_VALUES(KEYED_VALUES(step->key), pg_uuid(&step->claim->order_id)), &rows));
-	if (rows.affected == 0)
-		return store_key_taken(t);
+	TRY(store_claim_key(t, tx, step->key, &step->claim->order_id));
 	return write_guarded(t, tx, step->statement, step->values, step->count, step->row);
 }
 

@@ -138,6 +138,11 @@ enum fault store_finish(struct task *t, struct pg_tx *tx, struct claim *claim) M
 enum fault store_answer(struct task *t, struct pg_tx *tx, const struct uuid *order_id,
 	const struct reply *answer) MUST_CHECK;
 
+/* The key goes with what else the transaction does to the order. FAULT_KEY_BUSY: somebody has it.
+ */
+enum fault store_claim_key(struct task *t, struct pg_tx *tx, const struct keyed *key,
+	const struct uuid *order_id) MUST_CHECK;
+
 /* The same key is free again. */
 enum fault store_free_key(struct task *t, struct pg_tx *tx, const struct uuid *order_id) MUST_CHECK;
 
@@ -149,8 +154,8 @@ enum fault store_wait(struct task *t, struct claim *claim, int64_t by_us) MUST_C
 
 /* While a payment is under way: the order is to be cancelled. FAULT_ORDER_BUSY: none is, or the
  * order has changed. */
-enum fault store_ask_cancel(
-	struct task *t, const struct order *order, struct str actor, struct str note) MUST_CHECK;
+enum fault store_ask_cancel(struct task *t, struct pg_tx *tx, const struct order *order,
+	struct str actor, struct str note) MUST_CHECK;
 
 /* The provider has told of a change of the payment; later changes have higher sequences. *is_news:
  * it is the newest so far. If the payment is waited for, its step is due at once. */
@@ -181,10 +186,6 @@ enum { ATTEMPTS_BEFORE_ATTENTION = 10 };
 
 /* Takes over a step whose lease has ended; FAULT_NOT_FOUND when there is none. */
 enum fault store_take_stalled(struct task *t, struct claim *claim) MUST_CHECK;
-
-/* The same for one order. */
-enum fault store_take_up(
-	struct task *t, const struct uuid *order_id, struct claim *claim) MUST_CHECK;
 
 /* The same for the operation of that key alone; FAULT_NOT_FOUND: its lease has not ended. */
 enum fault store_take_keyed(

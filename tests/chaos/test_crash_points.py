@@ -32,6 +32,7 @@ def shop():
 
 class People:
     def __init__(self, shop):
+        self.shop = shop
         self.client = http_client(shop.url())
         self.buyer, self.support, self.seller = (log_in(self.client, shop, role) for role in ("customer", "support", "seller"))
         self.product = make_product(self.seller, price=10.5, stock_quantity=100000)["id"]
@@ -49,6 +50,15 @@ class People:
             assert answer.status_code == 200, answer.text
         return order
 
+    def begin_payment(self, order):
+        """Its payment is not decided yet: the provider is going to be asked, if nothing comes in between."""
+        self.shop.postgres.sql(
+            f"""INSERT INTO order_payments (order_id, attempt, method, status, amount_minor, token)
+            SELECT id, 1, 'card', 'processing', total_minor, 'tok_ok' FROM orders WHERE id = '{order}'""", "orders_db")
+        self.shop.postgres.sql(
+            f"""UPDATE orders SET step = 'authorising', step_goal = 'paid', step_actor = 'test', step_waits = true,
+            lease_until = now() + interval '5 seconds' WHERE id = '{order}'""", "orders_db")
+
 
 @pytest.fixture(scope="module")
 def people(shop):
@@ -63,6 +73,7 @@ class Request:
     def __init__(self, who, method, path, body, statuses):
         self.who, self.method, self.path, self.body, self.statuses = who, method, path, body, statuses
         self.headers = {"Idempotency-Key": uuid.uuid4().hex}
+        self.prepare = lambda: None
         if path.endswith("/orders"):  # so that the orders of a key can be counted
             self.body = {**body, "metadata": {"key": self.headers["Idempotency-Key"]}}
 
@@ -89,7 +100,7 @@ def operations(shop, people):
     items = lambda quantity=1, of=product: {"items": [{"product_id": of, "quantity": quantity}]}
     place = lambda body, statuses: Request(buyer, "POST", "/api/v1/orders", body, statuses)
     of_order = lambda who, order, what, body, statuses: Request(who, "POST", f"/api/v1/orders/{order}/{what}", body, statuses)
-    pending = [people.placed() for _ in range(7)]
+    pending = [people.placed() for _ in range(8)]
     paid, delivered = people.placed("paid"), people.placed("delivered")
     yield "place", place(items(), (201,))
     yield "place too much", place(items(2, people.rare), (409,))
@@ -102,6 +113,9 @@ def operations(shop, people):
     yield "received", of_order(support, pending[3], "pay", {"method": "manual", "reference": "r"}, (200,))
     yield "cancel", of_order(buyer, pending[4], "cancel", {}, (200,))
     yield "cancel a paid one", of_order(buyer, paid, "cancel", {}, (200,))
+    undecided = of_order(buyer, pending[7], "cancel", {}, (202,))
+    undecided.prepare = lambda: people.begin_payment(pending[7])
+    yield "cancel a payment", undecided
     yield "change items", Request(buyer, "PATCH", f"/api/v1/orders/{pending[6]}/items", items(3), (200,))
     yield "refund", of_order(support, delivered, "refunds", {"restock": True}, (200, 201))
     yield "expire", lambda: shop.postgres.sql(f"UPDATE orders SET expires_at = now() WHERE id = '{pending[5]}'", "orders_db")
@@ -131,6 +145,7 @@ def crash(shop, people, point):
     process = shop.processes["orders"]
     for name, what in todo:
         if isinstance(what, Request):
+            what.prepare()
             answer = what.send()
             seconds = DEATH_SECONDS if answer is None or answer.status_code >= 500 else 0
         else:
