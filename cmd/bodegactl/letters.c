@@ -4,11 +4,11 @@
 
 #include "amqp/consumer.h"
 #include "amqp/link.h"
+#include "rabbit.h"
 
-#include <amqp_tcp_socket.h>
 #include <stdio.h>
 
-enum { CONNECT_S = 5, ANSWER_S = 10, URL_MAX = 1024, QUEUE_MAX = 128 };
+enum { QUEUE_MAX = 128 };
 
 struct letters {
 	struct scope *s;
@@ -18,10 +18,7 @@ struct letters {
 	uint32_t left; /* of those that were there */
 };
 
-static void end(void *arg);
-static enum fault connect_to(struct letters *l, char *url);
 static enum fault find_queue(struct letters *l);
-static enum fault answered(struct letters *l, amqp_rpc_reply_t reply);
 static void read_letter(struct letters *l, const amqp_message_t *message, struct letter *letter);
 static struct str header(struct scope *s, const amqp_message_t *message, const char *name);
 static enum fault await_confirm(struct letters *l);
@@ -30,51 +27,15 @@ enum fault letters_open(
 	struct scope *s, struct str url, const char *queue, struct letters **letters)
 {
 	struct letters *const l = scope_alloc(s, sizeof *l);
-	char copy[URL_MAX];
 
-	if (!broker_url_valid(url))
-		return fail(s, FAULT_BAD_REQUEST,
-			"RABBITMQ_URL must be amqp://user:password@host:port/vhost");
-	snprintf(copy, sizeof copy, "%.*s", STR_ARG(url));
 	snprintf(l->queue, sizeof l->queue, "%s", queue);
 	snprintf(l->dead, sizeof l->dead, "%s" CONSUMER_DEAD, l->queue);
 	l->s = s;
-	l->connection = amqp_new_connection();
-	scope_defer(s, end, l);
-	TRY(connect_to(l, copy));
+	TRY(rabbit_open(s, url, &l->connection));
 	TRY(find_queue(l));
 	amqp_confirm_select(l->connection, LINK_CHANNEL);
 	*letters = l;
-	return answered(l, amqp_get_rpc_reply(l->connection));
-}
-
-static void end(void *arg)
-{
-	struct letters *const l = arg;
-
-	amqp_connection_close(l->connection, AMQP_REPLY_SUCCESS);
-	amqp_destroy_connection(l->connection);
-}
-
-static enum fault connect_to(struct letters *l, char *url)
-{
-	const struct timeval connect_time = {.tv_sec = CONNECT_S},
-			     answer_time = {.tv_sec = ANSWER_S};
-	struct amqp_connection_info to;
-	int status;
-
-	amqp_default_connection_info(&to);
-	amqp_parse_url(url, &to);
-	amqp_set_handshake_timeout(l->connection, &connect_time);
-	amqp_set_rpc_timeout(l->connection, &answer_time);
-	status = amqp_socket_open_noblock(
-		amqp_tcp_socket_new(l->connection), to.host, to.port, &connect_time);
-	if (status != AMQP_STATUS_OK)
-		return fail(l->s, FAULT_UNAVAILABLE, "%s", amqp_error_string2(status));
-	TRY(answered(l, amqp_login(l->connection, to.vhost, 0, AMQP_DEFAULT_FRAME_SIZE, 0,
-				AMQP_SASL_METHOD_PLAIN, to.user, to.password)));
-	amqp_channel_open(l->connection, LINK_CHANNEL);
-	return answered(l, amqp_get_rpc_reply(l->connection));
+	return rabbit_answered(l->s, amqp_get_rpc_reply(l->connection));
 }
 
 static enum fault find_queue(struct letters *l)
@@ -88,15 +49,6 @@ static enum fault find_queue(struct letters *l)
 	return OK;
 }
 
-static enum fault answered(struct letters *l, amqp_rpc_reply_t reply)
-{
-	if (reply.reply_type == AMQP_RESPONSE_NORMAL)
-		return OK;
-	if (reply.reply_type == AMQP_RESPONSE_LIBRARY_EXCEPTION)
-		return fail(l->s, FAULT_UNAVAILABLE, "%s", amqp_error_string2(reply.library_error));
-	return fail(l->s, FAULT_UNAVAILABLE, "RabbitMQ refuses");
-}
-
 enum fault letters_next(struct letters *l, struct letter *letter, bool *found)
 {
 	amqp_message_t message;
@@ -108,13 +60,13 @@ enum fault letters_next(struct letters *l, struct letter *letter, bool *found)
 	l->left--;
 	amqp_maybe_release_buffers(l->connection);
 	reply = amqp_basic_get(l->connection, LINK_CHANNEL, amqp_cstring_bytes(l->dead), false);
-	TRY(answered(l, reply));
+	TRY(rabbit_answered(l->s, reply));
 	if (reply.reply.id != AMQP_BASIC_GET_OK_METHOD)
 		return OK;
 	*found = true;
 	*letter = (struct letter){
 		.tag = ((const amqp_basic_get_ok_t *)reply.reply.decoded)->delivery_tag};
-	TRY(answered(l, amqp_read_message(l->connection, LINK_CHANNEL, &message, 0)));
+	TRY(rabbit_answered(l->s, amqp_read_message(l->connection, LINK_CHANNEL, &message, 0)));
 	read_letter(l, &message, letter);
 	amqp_destroy_message(&message);
 	return OK;
@@ -180,7 +132,7 @@ enum fault letters_redrive(struct letters *l, const struct letter *letter)
  */
 static enum fault await_confirm(struct letters *l)
 {
-	const struct timeval time = {.tv_sec = ANSWER_S};
+	const struct timeval time = {.tv_sec = RABBIT_ANSWER_S};
 	amqp_frame_t frame;
 
 	if (amqp_simple_wait_frame_noblock(l->connection, &frame, &time) != AMQP_STATUS_OK)

@@ -5,7 +5,8 @@
 #include <stdio.h>
 
 static const struct command commands[] = {
-	{"check", "look whether a shop can work: a purchase, end to end", check_command},
+	{"check", "look whether a configuration reaches all it needs, or buy something",
+		check_command},
 	{"events", "show events that wait or could not be applied", events_command},
 	{"migrate", "apply and undo the databases' migrations", migrate_command},
 	{"probe", "ask a program whether it lives or is ready", probe_command},

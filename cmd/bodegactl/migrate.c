@@ -5,14 +5,11 @@
 
 #include "command.h"
 #include "config/config.h"
+#include "folders.h"
 #include "json/write.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
-
-#define FOLDERS "migrations"
-#define FOLDERS_INSTALLED BODEGA_DATA_DIR "/migrations"
 
 static const char usage[] = "up|down|status|new [SERVICE...|NAME] [OPTION...]";
 
@@ -123,7 +120,6 @@ static int run_action(struct run *r, poptContext context);
 static int make_file(struct run *r, poptContext context);
 static int find_targets(struct run *r, poptContext context);
 static int targets_from_environment(struct run *r, poptContext context);
-static const char *find_folders(const struct run *r);
 static int service_index(const char *name);
 static int check_action(struct run *r);
 static bool parse_wait(struct run *r);
@@ -140,7 +136,8 @@ int migrate_command(int argc, const char **argv)
 		{"database", 'd', POPT_ARG_STRING, &r.options.database, 0,
 			"this database, not the environment's", "URL"},
 		{"dir", 0, POPT_ARG_STRING, &r.options.folder, 0,
-			"where the files are (default: " FOLDERS " here, or else those installed)",
+			"where the files are (default: " FOLDERS_HERE
+			" here, or else those installed)",
 			"DIR"},
 		{"to", 0, POPT_ARG_STRING, &r.options.to, 0,
 			"up or down to this version; down to 0 undoes all", "VERSION"},
@@ -255,7 +252,7 @@ static int find_targets(struct run *r, poptContext context)
 
 static int targets_from_environment(struct run *r, poptContext context)
 {
-	const char *root = find_folders(r);
+	const char *root = folders_find(r->options.folder);
 	bool wanted[TARGETS_MAX] = {false}, any = false;
 	struct settings settings = {0};
 	const char *name;
@@ -289,14 +286,6 @@ static int targets_from_environment(struct run *r, poptContext context)
 			"ORDERS_DATABASE_URL or PAYMENTS_DATABASE_URL, or give --database and "
 			"--dir");
 	return COMMAND_FINE;
-}
-
-/* A checkout's before those installed. */
-static const char *find_folders(const struct run *r)
-{
-	if (r->options.folder != NULL)
-		return r->options.folder;
-	return access(FOLDERS, F_OK) == 0 ? FOLDERS : FOLDERS_INSTALLED;
 }
 
 static int service_index(const char *name)

@@ -70,7 +70,7 @@ def test_variables_and_their_defaults(program):
 def test_variables_of_bodegactl():
     sources = "".join(read(name) for name in glob.glob(os.path.join(ROOT, "cmd/bodegactl/*.c")))
     names = {name for row in rows(section(read("docs/operations.md"), "bodegactl", 3)) for name in re.findall(r"`(\w+)`", row[0])}
-    assert names == set(re.findall(r'CONFIG\([^"]*"(\w+)"', sources))
+    assert names == set(re.findall(r'(?:CONFIG|OPTIONAL)\([^"]*"(\w+)"', sources))
 
 
 # ---- metrics ----

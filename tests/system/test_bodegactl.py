@@ -85,8 +85,10 @@ def test_a_probe_of_nobody(shop):
     (["probe", "live"], {"ADMIN_PORT": "x"}, 78, "ADMIN_PORT"),
     (["probe", "live", "--url", "ftp://127.0.0.1"], {}, 78, "ftp"),
     (["probe", "live", "--url", "http://[1"], {}, 78, "http://[1"),
-    (["check"], {}, 64, "check what?"),
-    (["check", "all"], {}, 64, "all is too much"),
+    (["check"], {}, 78, "nothing is configured here"),
+    (["check", "all"], {}, 64, "there is no service all"),
+    (["check", "users", "orders"], {}, 64, "orders is too much"),
+    (["check", "--connections", "0"], {}, 64, "--connections must be a number above 0"),
     (["check", "--output", "xml"], {}, 64, "--output must be table or json"),
 ])
 def test_wrong_calls(arguments, environment, status, message):
@@ -140,3 +142,74 @@ def test_a_purchase_without_events_is_none_and_is_taken_back():
         eventually(lambda: shop.verify("--settled"), 30, "something is wrong")
     finally:
         close_shop(shop)
+
+
+def environment(shop, program, **changes):
+    merged = {**shop.environment_of(program), **changes}
+    for name, value in changes.items():  # a variable and its file exclude each other
+        if value is None:
+            del merged[name]
+        elif name + "_FILE" in merged:
+            del merged[name + "_FILE"]
+    return merged
+
+
+@pytest.mark.parametrize("program, wanted", [
+    ("gateway", {"secret", "tls", "redis", "rabbitmq", "users", "products", "orders", "keys"}),
+    ("users", {"secret", "tls", "database", "schema", "limit", "rabbitmq", "orders"}),
+    ("products", {"secret", "tls", "database", "schema", "limit", "redis", "rabbitmq", "users", "keys"}),
+    ("orders", {"secret", "tls", "database", "schema", "limit", "rabbitmq", "users", "products", "payments", "keys"}),
+    ("payments", {"secret", "tls", "database", "schema", "limit", "rabbitmq", "webhooks"}),
+])
+def test_a_configuration_that_is_well(shop, program, wanted):
+    ran = bodegactl("check", program, "--output", "json", **environment(shop, program))
+    assert ran.returncode == 0, ran
+    assert set(checked(ran)) == wanted
+
+
+def test_the_databases_of_the_migrations(shop):
+    urls = {f"{service.upper()}_DATABASE_URL": shop.database_url(service) for service in ("users", "products", "orders", "payments")}
+    well = bodegactl("check", "--connections", "90", **urls)
+    assert well.returncode == 0 and "12 of 12 are well" in well.stdout, well
+    many = bodegactl("check", "--connections", "100000", **urls)
+    assert many.returncode == 1 and "8 of 12 are well" in many.stdout, many
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory):
+    """A certificate whose time is over, and another with its key."""
+    folder = tmp_path_factory.mktemp("pairs")
+    for name in "expired", "other":
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                        "-subj", "/CN=localhost", "-keyout", folder / f"{name}.key", "-out", folder / f"{name}.crt"],
+                       check=True, capture_output=True)
+    subprocess.run(["openssl", "x509", "-in", folder / "expired.crt", "-signkey", folder / "expired.key", "-days", "-1",
+                    "-out", folder / "expired.crt"], check=True, capture_output=True)
+    return {name: str(folder / name) for name in ("expired.crt", "expired.key", "other.crt", "other.key")}
+
+
+@pytest.mark.parametrize("program, changes, name, detail", [
+    ("users", {"KEYS_SECRET": "c2hvcnQ="}, "secret", "must be 32 bytes in base64"),
+    ("users", {"PASSWORD_PEPPER": "no base64"}, "secret", "32 bytes or more"),
+    ("orders", {"WEBHOOK_SECRETS": "whsec_short"}, "secret", "whsec_"),
+    ("orders", {"INTERNAL_SECRETS": "orders products"}, "secret", "line 1"),
+    ("orders", {"INTERNAL_SECRETS_FILE": "/nowhere"}, "variable", "/nowhere"),
+    ("gateway", {"TLS_KEY_FILE": "other.key"}, "tls", "key"),
+    ("gateway", {"TLS_CERT_FILE": "expired.crt", "TLS_KEY_FILE": "expired.key"}, "tls", "expired"),
+    ("gateway", {"TLS_CERT_FILE": "/nowhere"}, "tls", "/nowhere"),
+    ("products", {"REDIS_URL": "redis://127.0.0.1:NOBODY"}, "redis", "refused"),
+    ("products", {"RABBITMQ_URL": "amqp://guest:guest@127.0.0.1:NOBODY/"}, "rabbitmq", "socket"),
+    ("orders", {"PRODUCTS_URL": "http://localhost:NOBODY"}, "products", "connect"),
+    ("orders", {"PRODUCTS_URL": "http://nobody.invalid:8082"}, "products", "not known"),
+    ("orders", {"USERS_URL": "http://127.0.0.1:NOBODY"}, "keys", "connect"),
+    ("orders", {"DATABASE_URL": "postgresql://127.0.0.1:NOBODY/orders_db"}, "database", "refused"),
+    ("orders", {"DATABASE_URL": "USERS_DATABASE"}, "schema", "00004_idempotency_keys.sql is not applied"),
+])
+def test_what_is_wrong_is_named(shop, pairs, program, changes, name, detail):
+    words = {"USERS_DATABASE": shop.database_url("users"), **pairs}
+    changes = {k: words.get(v, v).replace("NOBODY", str(servers.free_port())) for k, v in changes.items()}
+    ran = bodegactl("check", program, "--output", "json", **environment(shop, program, **changes))
+    wrong = [line for line in json.loads(ran.stdout)["data"] if not line["ok"]]
+    assert ran.returncode == 1 and name in {line["check"] for line in wrong}, ran
+    assert any(detail in line["detail"] for line in wrong), wrong
+    assert not any(secret in ran.stdout for secret in ("c2hvcnQ=", "guest:guest"))
