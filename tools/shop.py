@@ -33,7 +33,8 @@ ADMIN_PORTS = {"gateway": 9080, "users": 9081, "products": 9082, "orders": 9083,
 TLS_PORTS = {"gateway": 8443}
 ROLES = ("admin", "seller", "support", "customer")
 # Who calls whom inside: each pair has a secret of its own.
-PAIRS = [("orders", "products"), ("users", "orders"), ("orders", "payments"), ("gateway", "orders"), ("gateway", "products")]
+PAIRS = [("orders", "products"), ("users", "orders"), ("orders", "payments"), ("gateway", "users"),
+         ("gateway", "orders"), ("gateway", "products")]
 READY_SECONDS = 30
 
 

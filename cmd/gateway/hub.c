@@ -38,6 +38,7 @@ static struct list *bucket_of(const struct uuid *person);
 static void on_event(struct loop *l, const struct event *event);
 static void send(struct listener *listener, const struct event *event, size_t source);
 static void end_session(const struct event *event);
+static void end_streams(const struct uuid *person, const struct uuid *session);
 static void on_missed(struct loop *l);
 static void catch_up(struct listener *listener);
 static void start_waiting(struct loop_hook *hook);
@@ -70,11 +71,13 @@ void hub_start(struct loop *l)
 		"Times that a live stream read what it had missed.", NULL);
 	hub->faults = counter_get("bodega_live_catch_up_faults_total",
 		"Times that it could not, because a service was away.", NULL);
+	ended_start(l);
 }
 
 /* All streams have ended. */
 void hub_stop(struct loop *l)
 {
+	ended_stop();
 	while (hub->catching_up > 0)
 		loop_turn(l, 10);
 	loop_timer_clear(l, &hub->retry);
@@ -140,22 +143,32 @@ static void send(struct listener *listener, const struct event *event, size_t so
 	scope_end(&s);
 }
 
-/* Of users: the session's tokens are refused here from now on, and its streams end. */
+/* Of users. */
 static void end_session(const struct event *event)
 {
-	const bool all = str_eq(event->type, STR("bodega.user.deleted"));
-	struct list *const bucket = bucket_of(&event->person);
-
-	if (!all && !str_eq(event->type, STR("bodega.session.ended")))
-		return;
-	if (!all)
-		verifier_refuse_session(service_verifier(), &event->subject,
+	if (str_eq(event->type, STR("bodega.user.deleted")))
+		end_streams(&event->person, NULL);
+	else if (str_eq(event->type, STR("bodega.session.ended")))
+		hub_end_session(&event->person, &event->subject,
 			clock_wall_us() / 1000000 + TOKEN_TTL_S + TOKEN_LEEWAY_S);
+}
+
+void hub_end_session(const struct uuid *person, const struct uuid *session, int64_t until_s)
+{
+	verifier_refuse_session(service_verifier(), session, until_s);
+	end_streams(person, session);
+}
+
+/* Of all sessions when it is NULL. */
+static void end_streams(const struct uuid *person, const struct uuid *session)
+{
+	struct list *const bucket = bucket_of(person);
+
 	for (struct list *at = bucket->next; at != bucket; at = at->next) {
 		struct listener *const listener = CONTAINER_OF(at, struct listener, of_person);
 
-		if (uuid_eq(&listener->person, &event->person) &&
-			(all || uuid_eq(&listener->session, &event->subject)))
+		if (uuid_eq(&listener->person, person) &&
+			(session == NULL || uuid_eq(&listener->session, session)))
 			live_end(listener->live, LIVE_REFUSED);
 	}
 }
@@ -163,6 +176,7 @@ static void end_session(const struct event *event)
 static void on_missed(struct loop *l)
 {
 	(void)l;
+	ended_ask();
 	for (size_t i = 0; i < BUCKETS; i++) {
 		struct list *const bucket = &hub->buckets[i];
 

@@ -44,7 +44,18 @@ void hub_add(struct listener *listener);
 /* Its stream has ended: frees it, maybe later. */
 void hub_drop(struct listener *listener);
 
+/* The session's access tokens are refused on this thread until then, and its streams here end. */
+void hub_end_session(const struct uuid *person, const struct uuid *session, int64_t until_s);
+
 extern const struct service_events hub_events;
+
+/* ---- ended.c: sessions that ended while nothing was heard ---- */
+
+void ended_start(struct loop *l);
+void ended_stop(void);
+
+/* Some may have ended before this moment; of those that do from now on the thread hears. */
+void ended_ask(void);
 
 /* ---- replay.c ---- */
 

@@ -13,7 +13,7 @@ static const struct config_field config[] = {
 };
 
 static const struct service_peer peers[] = {
-	{.name = "users", .proxied = true},
+	{.name = "users", .internal = true, .proxied = true},
 	{.name = "products", .internal = true, .proxied = true},
 	{.name = "orders", .internal = true, .proxied = true},
 };

@@ -17,6 +17,9 @@ handler_fn session_logout_all;
 /* A service job: forgets sessions that ended long ago. Suspends. */
 enum fault session_sweep(struct task *t) MUST_CHECK;
 
+/* ended.c */
+handler_fn sessions_ended;
+
 /* user.c */
 handler_fn user_read;
 handler_fn user_replace;

@@ -87,6 +87,20 @@ static const struct field session_fields[] = {
 };
 const struct field_table session_table = FIELD_TABLE(struct session, session_fields);
 
+static const struct field ended_session_fields[] = {
+	FIELD(struct ended_session, session_id, UUID, OUTPUT),
+	FIELD(struct ended_session, user_id, UUID, OUTPUT),
+	FIELD(struct ended_session, ended_at, TIME, OUTPUT),
+};
+static const struct field_table ended_session_table =
+	FIELD_TABLE(struct ended_session, ended_session_fields);
+
+static const struct field ended_page_fields[] = {
+	FIELD(struct ended_page, sessions, ARRAY, OUTPUT, .of = &ended_session_table),
+	FIELD(struct ended_page, before, INT64, OUTPUT, .flags = FIELD_OMIT_EMPTY),
+};
+const struct field_table ended_page_table = FIELD_TABLE(struct ended_page, ended_page_fields);
+
 static const struct field user_list_query_fields[] = {
 	FIELD(struct user_query, limit, INT64, OPTIONAL, .min = 1, .max = PAGE_MAX),
 	FIELD(struct user_query, offset, INT64, OPTIONAL, .min = 0, .max = OFFSET_MAX),

@@ -94,6 +94,19 @@ struct session {
 };
 extern const struct field_table session_table;
 
+/* Before its time. */
+struct ended_session {
+	struct uuid session_id;
+	struct uuid user_id;
+	int64_t ended_at;
+};
+
+struct ended_page {
+	struct items sessions; /* struct ended_session; the newest first */
+	int64_t before; /* by which the next page is asked for; 0: there is none */
+};
+extern const struct field_table ended_page_table;
+
 struct user_query {
 	struct str q;
 	int64_t limit;

@@ -21,6 +21,7 @@ const struct route routes[] = {
 	{"PATCH", "/api/v1/users/{id}", user_change, USER},
 	{"DELETE", "/api/v1/users/{id}", user_delete, USER},
 	{"PUT", "/api/v1/users/{id}/role", user_set_role, ADMIN},
+	{"GET", "/internal/sessions/ended", sessions_ended, SERVICE},
 	{"GET", "/.well-known/jwks.json", keys_read, ANYONE, .cache_control = "public, max-age=60"},
 };
 const size_t route_count = sizeof routes / sizeof routes[0];

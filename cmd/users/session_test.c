@@ -734,6 +734,17 @@ static void nothing_is_half_done_at_any_wait(void **state)
 
 /* ---- begin and end ---- */
 
+static void ended_sessions_are_the_gateways_business(void **state)
+{
+	struct call c = {.handler = sessions_ended, .caller.service = STR("orders")};
+
+	(void)state;
+	assert_int_equal(call(&c), FAULT_FORBIDDEN);
+	c.caller.service = STR("gateway");
+	assert_int_equal(call(&c), OK);
+	assert_string_equal(c.json, "{\"sessions\":[]}");
+}
+
 static int setup(void **state)
 {
 	(void)state;
@@ -774,6 +785,7 @@ int main(void)
 		cmocka_unit_test_setup(replacing_clears_and_merging_keeps, somebody),
 		cmocka_unit_test_setup(orders_is_asked_before_an_account_goes, somebody),
 		cmocka_unit_test_setup(lists_go_on_by_cursors, somebody),
+		cmocka_unit_test_setup(ended_sessions_are_the_gateways_business, nobody),
 		cmocka_unit_test_setup(with_another_secret_it_is_not_ready, nobody),
 		cmocka_unit_test_setup(nothing_is_half_done_at_any_wait, nobody),
 	};

@@ -161,6 +161,14 @@ static const struct pg_statement sessions_end = {"sessions_end", PG_WRITE,
 static const struct pg_statement sessions_end_all = {"sessions_end_all", PG_WRITE,
 	"UPDATE users SET session_epoch = session_epoch + 1 WHERE id = $1"};
 
+/* What was told, and cannot have been forgotten yet: an event is kept for days. */
+static const struct pg_statement sessions_ended_of_late = {"sessions_ended_of_late", PG_READ,
+	"SELECT id, subject, person, at FROM outbox\n"
+	"WHERE type = 'bodega.session.ended' AND at > now() - $1::bigint * interval '1 second'\n"
+	"	AND id < $2::bigint\n"
+	"ORDER BY id DESC\n"
+	"LIMIT $3::bigint"};
+
 /* Few at a time: a session leaves up to 3,000 tokens behind, one for each quarter of an hour. */
 static const struct pg_statement sessions_sweep = {"sessions_sweep", PG_WRITE,
 	"DELETE FROM sessions\n"
@@ -203,6 +211,7 @@ static const struct pg_statement *const statements[] = {
 	&sessions_exchange,
 	&sessions_end,
 	&sessions_end_all,
+	&sessions_ended_of_late,
 	&sessions_sweep,
 	&keys_all,
 	&keys_add_first,
@@ -441,6 +450,27 @@ enum fault store_end_session(struct task *t, const struct uuid *session_id)
 enum fault store_end_sessions(struct task *t, const struct uuid *user_id)
 {
 	return pg_query(t, &sessions_end_all, PG_VALUES(pg_uuid(user_id)), NULL);
+}
+
+enum fault store_ended_sessions(
+	struct task *t, int64_t seconds, int64_t before, int64_t limit, struct ended_page *page)
+{
+	struct pg_rows rows;
+
+	TRY(pg_query(t, &sessions_ended_of_late,
+		PG_VALUES(pg_int64(seconds), pg_int64(before), pg_int64(limit)), &rows));
+	struct ended_session *ended = arena_alloc_array(t->scope.arena, rows.count, sizeof *ended);
+	*page = (struct ended_page){.sessions = {ended, rows.count}};
+	for (size_t i = 0; i < rows.count; i++, ended++) {
+		struct pg_row row = pg_row(&rows, i);
+		page->before = pg_take_int64(&row);
+		ended->session_id = pg_take_uuid(&row);
+		ended->user_id = pg_take_uuid(&row);
+		ended->ended_at = pg_take_time(&row);
+	}
+	if (rows.count < (size_t)limit)
+		page->before = 0;
+	return OK;
 }
 
 enum fault store_sweep_sessions(struct task *t, size_t *count)

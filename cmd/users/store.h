@@ -104,6 +104,11 @@ enum fault store_refresh(struct task *t, const struct token_hash *token,
 enum fault store_end_session(struct task *t, const struct uuid *session_id) MUST_CHECK;
 enum fault store_end_sessions(struct task *t, const struct uuid *user_id) MUST_CHECK;
 
+/* Sessions that ended in the last so many seconds, by their events, at most `limit`; `before` is of
+ * the page before, or INT64_MAX. */
+enum fault store_ended_sessions(struct task *t, int64_t seconds, int64_t before, int64_t limit,
+	struct ended_page *page) MUST_CHECK;
+
 /* Removes what ended more than a day ago, a bounded number at a time; *count says how many. */
 enum fault store_sweep_sessions(struct task *t, size_t *count) MUST_CHECK;
 

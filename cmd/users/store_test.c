@@ -134,6 +134,19 @@ static enum fault end_all(struct task *t, struct job *job)
 	return store_end_sessions(t, &ada.id);
 }
 
+/* A page of one, of the last minute: how many there are in job->text, and where the next begins. */
+static enum fault ended(struct task *t, struct job *job)
+{
+	struct ended_page page;
+
+	TRY(store_ended_sessions(t, 60, job->number, 1, &page));
+	const struct ended_session *first = page.sessions.at;
+	snprintf(job->text, sizeof job->text, "%zu%s", page.sessions.count,
+		page.sessions.count > 0 && !uuid_eq(&first->user_id, &ada.id) ? " of another" : "");
+	job->number = page.before;
+	return OK;
+}
+
 static enum fault sweep(struct task *t, struct job *job)
 {
 	size_t count;
@@ -601,6 +614,31 @@ static void a_deleted_account_is_told_after_its_sessions(void **state)
 	assert_string_equal(told(), "session.ended f account_deleted, user.deleted t");
 }
 
+static void which_sessions_ended_of_late(void **state)
+{
+	struct job job = {.work = ended, .number = INT64_MAX};
+
+	(void)state;
+	assert_int_equal(run_with(open_session, 1), OK);
+	assert_int_equal(run_with(delete, 0), OK); /* two sessions, and the account */
+	job_finish(&job);
+	assert_string_equal(job.text, "1");
+	assert_int_equal(job.number,
+		observe_number("SELECT max(id) FROM outbox WHERE type = 'bodega.session.ended'"));
+	job_finish(&job);
+	assert_string_equal(job.text, "1");
+	assert_int_equal(job.number,
+		observe_number("SELECT min(id) FROM outbox WHERE type = 'bodega.session.ended'"));
+	job_finish(&job);
+	assert_string_equal(job.text, "0");
+	assert_int_equal(job.number, 0);
+
+	observe("UPDATE outbox SET at = now() - interval '2 minutes'");
+	job.number = INT64_MAX;
+	job_finish(&job);
+	assert_string_equal(job.text, "0");
+}
+
 /* Refreshes of one token at the same time: none fails, one token is good afterwards. */
 static void refreshes_at_once_leave_one_token(void **state)
 {
@@ -735,6 +773,7 @@ int main(void)
 		cmocka_unit_test_setup(ended_sessions_are_told, somebody),
 		cmocka_unit_test_setup(sessions_that_end_with_something_else_are_told, somebody),
 		cmocka_unit_test_setup(a_deleted_account_is_told_after_its_sessions, somebody),
+		cmocka_unit_test_setup(which_sessions_ended_of_late, somebody),
 		cmocka_unit_test_setup(refreshes_at_once_leave_one_token, somebody),
 		cmocka_unit_test_setup(logging_out_beats_a_refresh, somebody),
 		cmocka_unit_test_setup(a_rehash_is_no_change, somebody),

@@ -3,6 +3,8 @@
 -- that are out there are refused and streams closed, and accounts that are deleted, so that other services forget the
 -- person. Each is the only one of its subject, so it stands alone (no sequence).
 CREATE INDEX sessions_of_user ON sessions (user_id);
+-- For those who have not heard: which sessions ended of late.
+CREATE INDEX outbox_of_late ON outbox (at);
 
 -- +goose StatementBegin
 CREATE FUNCTION session_ended(session sessions, reason text) RETURNS void
@@ -53,4 +55,5 @@ CREATE TRIGGER users_tell AFTER UPDATE OF session_epoch, deleted_at ON users FOR
 DROP TRIGGER users_tell ON users;
 DROP TRIGGER sessions_tell ON sessions;
 DROP FUNCTION users_tell(), sessions_tell(), session_ended(sessions, text);
+DROP INDEX outbox_of_late;
 DROP INDEX sessions_of_user;

@@ -166,6 +166,11 @@ static struct str page_write(struct scope *s, const struct outbox_page *page)
 	return buf_str(&json);
 }
 
+bool service_hears(void)
+{
+	return process.feed != NULL && feed_is_open(process.feed);
+}
+
 static bool has_outbox(void)
 {
 	return process.service->events != NULL && process.service->events->source != NULL;

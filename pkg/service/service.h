@@ -110,5 +110,8 @@ struct redis *service_redis(void);
  * (api/internal.yaml). */
 handler_fn service_replay;
 
+/* Whether live events come at this moment; not without RABBITMQ_URL. */
+bool service_hears(void);
+
 /* The thread's verifier of access tokens. */
 struct verifier *service_verifier(void);

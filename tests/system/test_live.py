@@ -25,6 +25,7 @@ import websockets.exceptions
 from websockets.sync.client import connect
 
 from conftest import assert_problem, close_shop, http_client, make_shop, register
+from invariants import eventually
 import servers
 
 WAIT = 20
@@ -139,6 +140,8 @@ class World:
         self.shop = make_shop({"gateway": mine}, products=1, replicas={"gateway": 2})
         self.broker = Broker(self.shop.rabbitmq)
         self.client = http_client(self.shop.url())
+        for instance in ("gateway", "gateway-2"):  # what nobody can be asked about must be heard
+            eventually(lambda instance=instance: self.metric('bodega_rabbitmq_up{connection="amqp-feed"}', instance) == 0, 60, "it hears nothing")
 
     def close(self):
         self.broker.close()
@@ -558,6 +561,39 @@ def test_a_stream_ends_with_its_session(world, person, type):
         assert_problem(answer, 401, "unauthorized")
     for stream in streams:
         stream.close()
+
+
+def test_a_session_that_ended_unheard(world, person):
+    """RabbitMQ is away: the gateways ask users."""
+    other = register(world.client)
+    streams = [Stream(world, person, "ws"), Stream(world, person, "sse", instance="gateway-2"), Stream(world, other, "ws")]
+    for stream in streams:
+        stream.begin()
+    world.shop.rabbitmq.stop()
+    try:
+        assert person.post("/api/v1/auth/logout").status_code == 204
+        for stream in streams[:2]:
+            assert stream.next() is None
+            assert stream.code == 4401
+        for instance in ("gateway", "gateway-2"):
+            assert_problem(refusal(world, instance=instance, headers={"Authorization": "Bearer " + person.token}), 401, "unauthorized")
+    finally:
+        world.shop.rabbitmq.start()
+        world.shop.rabbitmq.wait_ready()
+    [event] = world.tell(other.id)
+    assert streams[2].next()["event"] == event
+    for stream in streams:
+        stream.close()
+
+
+def test_what_ended_before_a_gateway_began(world, person):
+    world.shop.stop_program("gateway-2")
+    assert person.post("/api/v1/auth/logout").status_code == 204
+    world.shop.start_program("gateway-2")
+    world.shop.wait_ready(["gateway-2"])
+    for _ in range(8):  # on each of its threads, and before it asks for want of RabbitMQ
+        eventually(lambda: httpx.get(world.shop.url("gateway-2") + "/api/v1/users/me", headers={
+            "Authorization": "Bearer " + person.token}).status_code != 401, 5, "it is let through")
 
 
 # ---- how much, and for how long ----

@@ -63,7 +63,7 @@ what there is already, so that nothing that exists ever changes.
 {{- $new := dict "keys-secret" (randBytes 32) "password-pepper" (randBytes 32) "cursor-secret" (randBytes 32) }}
 {{- $_ := set $new "webhook-secrets" (printf "whsec_%s" (randBytes 32)) }}
 {{- $lines := list }}
-{{- range list "orders products" "users orders" "orders payments" "gateway orders" "gateway products" }}
+{{- range list "orders products" "users orders" "orders payments" "gateway users" "gateway orders" "gateway products" }}
 {{- $lines = append $lines (printf "%s %s" . (randBytes 32)) }}
 {{- end }}
 {{- $_ := set $new "internal-secrets" (join "\n" $lines) }}
