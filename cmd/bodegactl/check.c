@@ -35,14 +35,14 @@ static const char help[] =
 struct options {
 	char *ca_file;
 	char *connections;
-	char *metrics;
+	char **metrics;
 	char *output;
 	char *purchase;
 };
 
 /* ---- the environment ---- */
 
-enum { SERVICES = 4, PEERS = 5 };
+enum { SERVICES = 4, PEERS = 5, METRICS_MAX = 32 };
 
 struct settings {
 	struct str database_url;
@@ -102,8 +102,8 @@ int check_command(int argc, const char **argv)
 	const struct poptOption table[] = {
 		{"purchase", 'p', POPT_ARG_STRING, &options.purchase, 0,
 			"buy something through the gateway at URL", "URL"},
-		{"metrics", 'm', POPT_ARG_STRING, &options.metrics, 0,
-			"and look at the metrics of these admin ports", "URL,URL…"},
+		{"metrics", 'm', POPT_ARG_ARGV, &options.metrics, 0,
+			"and look at this admin port's metrics; may be repeated", "URL"},
 		{"connections", 'c', POPT_ARG_STRING, &options.connections, 0,
 			"how many all programs together may open on the databases' server "
 			"(default: what one instance may)",
@@ -128,6 +128,8 @@ int check_command(int argc, const char **argv)
 	poptFreeContext(context);
 	free(options.ca_file);
 	free(options.connections);
+	for (char **url = options.metrics; url != NULL && *url != NULL; url++)
+		free(*url);
 	free(options.metrics);
 	free(options.output);
 	free(options.purchase);
@@ -163,10 +165,14 @@ static int buy(struct checklist *list, const struct options *options)
 		.gateway = without_slash(str_from(options->purchase)),
 		.ca_file = str_from(options->ca_file),
 	};
-	struct str rest = str_from(options->metrics), url, urls[CHECKLIST_MAX / 2];
+	struct str urls[METRICS_MAX];
 
-	while (config.metrics.count < sizeof urls / sizeof *urls && str_cut(&rest, ',', &url))
-		urls[config.metrics.count++] = without_slash(str_trim(url));
+	for (char **url = options->metrics; url != NULL && *url != NULL; url++) {
+		if (config.metrics.count == METRICS_MAX)
+			return command_fail(
+				COMMAND_USAGE, "--metrics at most %d times", METRICS_MAX);
+		urls[config.metrics.count++] = without_slash(str_from(*url));
+	}
 	config.metrics.at = urls;
 	purchase_run(list, &config);
 	return checklist_end(list);

@@ -53,5 +53,6 @@ int events_command(int argc, const char **argv);
 int migrate_command(int argc, const char **argv);
 int probe_command(int argc, const char **argv);
 int seed_command(int argc, const char **argv);
+int status_command(int argc, const char **argv);
 int user_command(int argc, const char **argv);
 int verify_command(int argc, const char **argv);

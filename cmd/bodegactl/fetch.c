@@ -6,6 +6,8 @@
 #include "base/buf.h"
 #include "base/check.h"
 
+#include <netdb.h>
+
 /* An exchange under way. */
 struct exchange {
 	struct scope *s;
@@ -102,4 +104,54 @@ static enum fault fault_of(struct exchange *x, CURLcode code, const struct fetch
 	if (code == CURLE_URL_MALFORMAT || code == CURLE_UNSUPPORTED_PROTOCOL)
 		return fail(x->s, FAULT_BAD_REQUEST, "%.*s: %s", STR_ARG(request->url), why);
 	return fail(x->s, FAULT_UNAVAILABLE, "%.*s: %s", STR_ARG(request->url), why);
+}
+
+/* ---- addresses ---- */
+
+static void cut_authority(struct str authority, struct str *host, struct str *port);
+
+enum fault fetch_addresses(struct scope *s, struct str url, struct texts *urls)
+{
+	const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+	struct str rest = str_skip(url, strlen("http://")), authority, host, port;
+	struct addrinfo *all;
+	char text[NI_MAXHOST];
+	size_t count = 0;
+
+	*urls = (struct texts){0};
+	str_cut(&rest, '/', &authority);
+	cut_authority(authority, &host, &port);
+	const int status = getaddrinfo(scope_dup(s, host).at, scope_dup(s, port).at, &hints, &all);
+	if (status != 0)
+		return fail(s, FAULT_UNAVAILABLE, "%.*s: %s", STR_ARG(url), gai_strerror(status));
+	for (const struct addrinfo *a = all; a != NULL; a = a->ai_next)
+		count++;
+	urls->at = arena_alloc_array(s->arena, count, sizeof *urls->at);
+	for (const struct addrinfo *a = all; a != NULL; a = a->ai_next) {
+		const bool v6 = a->ai_family == AF_INET6;
+		if (getnameinfo(a->ai_addr, a->ai_addrlen, text, sizeof text, NULL, 0,
+			    NI_NUMERICHOST) == 0)
+			urls->at[urls->count++] = scope_format(s, "http://%s%s%s:%.*s",
+				v6 ? "[" : "", text, v6 ? "]" : "", STR_ARG(port));
+	}
+	freeaddrinfo(all);
+	return OK;
+}
+
+/* name, name:port, [address] or [address]:port */
+static void cut_authority(struct str authority, struct str *host, struct str *port)
+{
+	struct str rest = authority;
+
+	if (str_starts(rest, STR("["))) {
+		rest = str_skip(rest, 1);
+		str_cut(&rest, ']', host);
+		*port = str_skip(rest, 1);
+	} else {
+		*host = STR_NONE;
+		str_cut(&rest, ':', host);
+		*port = rest;
+	}
+	if (port->len == 0)
+		*port = STR("80");
 }

@@ -32,3 +32,7 @@ enum fault fetch(struct scope *s, const struct fetch *request, struct fetched *a
 /* What every handle of libcurl here is told: the URL, whom to trust, and not to use signals or
  * proxies. */
 void fetch_prepare(struct scope *s, CURL *curl, struct str url, struct str ca_file);
+
+/* The URL of each address that the name in an http:// URL has, without a path. FAULT_UNAVAILABLE:
+ * it has none. */
+enum fault fetch_addresses(struct scope *s, struct str url, struct texts *urls) MUST_CHECK;

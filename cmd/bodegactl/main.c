@@ -11,6 +11,7 @@ static const struct command commands[] = {
 	{"migrate", "apply and undo the databases' migrations", migrate_command},
 	{"probe", "ask a program whether it lives or is ready", probe_command},
 	{"seed", "fill the catalogue with sample products", seed_command},
+	{"status", "how each instance of each program is", status_command},
 	{"user", "make accounts and give roles", user_command},
 	{"verify", "look for orders, stock and payments that disagree", verify_command},
 };

@@ -8,6 +8,7 @@
 #include "base/random.h"
 #include "base/uuid.h"
 #include "fetch.h"
+#include "scrape.h"
 #include "watch.h"
 #include "json/field.h"
 
@@ -83,7 +84,6 @@ static bool run_step(struct purchase *p, const char *name,
 	enum fault (*step)(struct purchase *p, struct str *told));
 static void look_at_metrics(struct purchase *p, struct str url);
 static enum fault metrics_of(struct purchase *p, struct str url, struct str *told);
-static struct str label_of(struct str text, const char *name);
 static enum fault await_events(
 	struct purchase *p, const char *const *types, size_t count, struct str *told);
 static enum fault call(
@@ -316,31 +316,15 @@ static enum fault metrics_of(struct purchase *p, struct str url, struct str *tol
 	const struct str at = scope_format(p->s, "%.*s/metrics", STR_ARG(url));
 	const struct fetch request = {.url = at, .timeout_ms = CALL_MS};
 	struct fetched answer;
-	const struct str name = STR("\nbodega_build_info{");
-	const char *info;
+	const struct str info = STR("bodega_build_info");
 
 	TRY(fetch(p->s, &request, &answer));
-	info = memmem(answer.body.at, answer.body.len, name.at, name.len);
-	if (answer.status != 200 || info == NULL)
-		return fail(
-			p->s, FAULT_BAD_GATEWAY, "%ld, and no bodega_build_info", answer.status);
-	struct str rest = str_skip(answer.body, (size_t)(info + 1 - answer.body.at)), line;
-	str_cut(&rest, '\n', &line);
-	*told = scope_format(p->s, "%.*s %.*s", STR_ARG(label_of(line, "service=\"")),
-		STR_ARG(label_of(line, "version=\"")));
+	if (answer.status != 200 || scrape_label(answer.body, info, STR("service")).at == NULL)
+		return fail(p->s, FAULT_BAD_GATEWAY, "%ld, and no metrics of ours", answer.status);
+	*told = scope_format(p->s, "%.*s %.*s",
+		STR_ARG(scrape_label(answer.body, info, STR("service"))),
+		STR_ARG(scrape_label(answer.body, info, STR("version"))));
 	return OK;
-}
-
-static struct str label_of(struct str text, const char *name)
-{
-	const char *const at = memmem(text.at, text.len, name, strlen(name));
-	struct str value = STR_NONE;
-
-	if (at != NULL) {
-		struct str rest = str_skip(text, (size_t)(at - text.at) + strlen(name));
-		str_cut(&rest, '"', &value);
-	}
-	return value;
 }
 
 /* ---- calls ---- */

@@ -9,9 +9,7 @@
 #include "redis/link.h"
 #include "json/field.h"
 
-#include <arpa/inet.h>
 #include <hiredis/hiredis.h>
-#include <netdb.h>
 
 enum { WAIT_MS = 3000, SHOWN_BYTES_MAX = 200 };
 
@@ -187,70 +185,27 @@ void reach_rabbitmq(struct checklist *list, struct str url)
 
 /* ---- programs ---- */
 
-static enum fault resolve(
-	struct scope *s, struct str url, struct str *port, struct addrinfo **addresses);
-static void forget_addresses(void *arg);
-static void ask_address(
-	struct checklist *list, const char *name, const struct addrinfo *address, struct str port);
+static void ask_address(struct checklist *list, const char *name, struct str url);
 
 void reach_peers(struct checklist *list, const char *name, struct texts urls)
 {
 	for (size_t i = 0; i < urls.count; i++) {
-		struct addrinfo *addresses = NULL;
-		struct str port;
-		const enum fault fault = resolve(list->s, urls.at[i], &port, &addresses);
+		struct texts addresses;
+		const enum fault fault = fetch_addresses(list->s, urls.at[i], &addresses);
 		if (fault != OK)
 			(void)checklist_fault(list, name, urls.at[i], fault, STR_NONE);
-		for (; addresses != NULL; addresses = addresses->ai_next)
-			ask_address(list, name, addresses, port);
+		for (size_t k = 0; k < addresses.count; k++)
+			ask_address(list, name, addresses.at[k]);
 	}
 }
 
-/* http://name[:port] or with an address in brackets. */
-static enum fault resolve(
-	struct scope *s, struct str url, struct str *port, struct addrinfo **addresses)
+static void ask_address(struct checklist *list, const char *name, struct str url)
 {
-	const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
-	struct str rest = str_skip(url, strlen("http://")), authority, host;
-	int status;
-
-	str_cut(&rest, '/', &authority);
-	if (str_starts(authority, STR("["))) {
-		rest = str_skip(authority, 1);
-		str_cut(&rest, ']', &host);
-		*port = str_starts(rest, STR(":")) ? str_skip(rest, 1) : STR("80");
-	} else {
-		rest = authority;
-		str_cut(&rest, ':', &host);
-		*port = rest.len > 0 ? rest : STR("80");
-	}
-	*port = scope_dup(s, *port);
-	status = getaddrinfo(scope_dup(s, host).at, port->at, &hints, addresses);
-	if (status != 0)
-		return fail(s, FAULT_UNAVAILABLE, "%s", gai_strerror(status));
-	scope_defer(s, forget_addresses, *addresses);
-	return OK;
-}
-
-static void forget_addresses(void *arg)
-{
-	freeaddrinfo(arg);
-}
-
-static void ask_address(
-	struct checklist *list, const char *name, const struct addrinfo *address, struct str port)
-{
-	const bool v6 = address->ai_family == AF_INET6;
-	char host[NI_MAXHOST] = "";
-	struct fetched answer = {0};
-	enum fault fault;
-
-	(void)getnameinfo(
-		address->ai_addr, address->ai_addrlen, host, sizeof host, NULL, 0, NI_NUMERICHOST);
-	const struct str url = scope_format(
-		list->s, "http://%s%s%s:%.*s", v6 ? "[" : "", host, v6 ? "]" : "", STR_ARG(port));
 	const struct str health = scope_format(list->s, "%.*s/health", STR_ARG(url));
-	fault = fetch(list->s, &(struct fetch){.url = health, .timeout_ms = WAIT_MS}, &answer);
+	struct fetched answer = {0};
+	enum fault fault =
+		fetch(list->s, &(struct fetch){.url = health, .timeout_ms = WAIT_MS}, &answer);
+
 	if (fault == OK && answer.status != 200)
 		fault = fail(list->s, FAULT_UNAVAILABLE, "%ld %.*s", answer.status,
 			(int)(answer.body.len < SHOWN_BYTES_MAX ? answer.body.len

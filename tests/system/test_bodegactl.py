@@ -4,6 +4,8 @@
 import http.server
 import json
 import os
+import re
+import socket
 import subprocess
 import threading
 import time
@@ -13,6 +15,7 @@ import pytest
 import servers
 from conftest import BUILD, ROOT, close_shop, make_shop
 from invariants import eventually
+from shop import PROGRAMS
 
 BODEGACTL = os.path.join(ROOT, BUILD, "bin", "bodegactl")
 
@@ -90,6 +93,9 @@ def test_a_probe_of_nobody(shop):
     (["check", "users", "orders"], {}, 64, "orders is too much"),
     (["check", "--connections", "0"], {}, 64, "--connections must be a number above 0"),
     (["check", "--output", "xml"], {}, 64, "--output must be table or json"),
+    (["check", "--purchase", "http://127.0.0.1", *["--metrics", "http://127.0.0.1"] * 33], {}, 64, "at most 32 times"),
+    (["status", "localhost:9083"], {}, 64, "must be http://name:port"),
+    (["status", "--output", "xml"], {}, 64, "--output must be table or json"),
 ])
 def test_wrong_calls(arguments, environment, status, message):
     ran = bodegactl(*arguments, **environment)
@@ -107,7 +113,7 @@ def test_a_purchase(shop):
     counts = "SELECT (SELECT count(*) FROM orders WHERE status <> 'cancelled'), (SELECT count(*) FROM orders)"
     before = shop.postgres.sql(counts, "orders_db")[0]
     ran = bodegactl("check", "--purchase", shop.url() + "/", "--output", "json",
-                    "--metrics", f"{shop.admin_url('gateway')}, {shop.admin_url('orders')}")
+                    "--metrics", shop.admin_url("gateway"), "--metrics", shop.admin_url("orders"))
     assert ran.returncode == 0, ran
     lines = json.loads(ran.stdout)["data"]
     assert [line["check"] for line in lines] == [
@@ -213,3 +219,34 @@ def test_what_is_wrong_is_named(shop, pairs, program, changes, name, detail):
     assert ran.returncode == 1 and name in {line["check"] for line in wrong}, ran
     assert any(detail in line["detail"] for line in wrong), wrong
     assert not any(secret in ran.stdout for secret in ("c2hvcnQ=", "guest:guest"))
+
+
+# ---- status ----
+
+
+def test_status_of_all_programs(shop):
+    urls = [shop.admin_url(program) for program in PROGRAMS]
+    ran = bodegactl("status", *urls, "--output", "json")
+    instances = json.loads(ran.stdout)["data"]
+    assert ran.returncode == 0, ran
+    assert [instance["service"] for instance in instances] == list(PROGRAMS)
+    for instance, url in zip(instances, urls):
+        assert instance["ready"] and instance["why"] is None and url.endswith(instance["instance"])
+        assert re.fullmatch(r"\d+\.\d+\.\d+", instance["version"]) and instance["memory_bytes"] > 1 << 20
+    with socket.create_connection(("127.0.0.1", shop.ports["orders"])) as client:
+        client.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert client.recv(100)
+        ran = bodegactl("status", shop.admin_url("orders"), "--output", "json")
+        assert json.loads(ran.stdout)["data"][0]["clients"] >= 1
+    table = bodegactl("status", *urls).stdout.splitlines()
+    assert [line.split()[1] for line in table] == ["SERVICE", *PROGRAMS]
+
+
+def test_status_of_who_is_not_ready_away_or_another(shop, unready):
+    away = f"http://127.0.0.1:{servers.free_port()}"
+    ran = bodegactl("status", shop.admin_url("orders"), unready, away, "http://nobody.invalid:9080", "--output", "json")
+    instances = json.loads(ran.stdout)["data"]
+    assert ran.returncode == 1, ran
+    assert [instance["ready"] for instance in instances] == [True, False, False, False]
+    for instance, why in zip(instances[1:], ("no program of ours", "connect", "not known")):
+        assert why in instance["why"]
