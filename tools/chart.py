@@ -16,29 +16,28 @@ import yaml
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 CHART = os.path.join(ROOT, "charts/bodega")
-SECRET = ["--set", "existingSecret=bodega,secrets.create=false"]
-# What kustomize users have no use for: who manages the object, and by which version of the chart.
-HELM_LABELS = re.compile(r"^ +(helm\.sh/chart|app\.kubernetes\.io/managed-by): .*\n", re.M)
+PATH = os.path.join(ROOT, "build/tools") + os.pathsep + os.environ["PATH"]  # tools/chart-tools puts helm there
+# Who manages the object, by which version of the chart, where it was rendered from, and into which namespace.
+HELMS_OWN = re.compile(r"^(  namespace: .*| +(helm\.sh/chart|app\.kubernetes\.io/managed-by): .*|# Source: .*)\n", re.M)
+MADE = "# Made of charts/bodega by `tools/chart.py`: change the chart, or patch it in an overlay.\n"
 
 
 def main():
     parser = argparse.ArgumentParser(prog="chart.py", description=__doc__)
     parser.add_argument("--check", action="store_true", help="only say what is out of date; exit 1 if anything is")
     check = parser.parse_args().check
-    stale = [path for path, text in made().items() if not same(path, text, check)]
+    # In this order: the hashes of the migrations are in the manifests.
+    files = [("charts/bodega/README.md", readme), ("charts/bodega/files/migrations.sha256", migrations),
+             ("k8s/base/bodega.yaml", base), ("k8s/backing/backing.yaml", backing)]
+    stale = [path for path, make in files if not same(path, make(), check)]
     if stale and check:
         print(f"out of date, `tools/chart.py` makes them again: {', '.join(stale)}", file=sys.stderr)
         return 1
     return 0
 
 
-def made():
-    """What each file has to contain. The manifests come last: the hashes of the migrations are in them."""
-    yield_ = {"charts/bodega/README.md": readme(), "charts/bodega/files/migrations.sha256": migrations()}
-    return yield_
-
-
 def same(path, text, check):
+    """Whether the file has that text; gives it the text unless this is a check."""
     full = os.path.join(ROOT, path)
     if os.path.exists(full) and open(full, encoding="utf-8").read() == text:
         return True
@@ -111,6 +110,34 @@ def migrations():
         with open(path, "rb") as file:
             lines.append(f"{hashlib.sha256(file.read()).hexdigest()}  {os.path.relpath(path, ROOT)}\n")
     return "".join(lines)
+
+
+# ---- the manifests for kustomize ----
+
+
+def base():
+    return MADE + "".join(f"---\n{document}" for document in rendered().values())
+
+
+def backing():
+    """What the profile for development has and the base has not: the servers, and the ways to them."""
+    plain = rendered()
+    return MADE + "".join(f"---\n{document}" for key, document in rendered("-f", os.path.join(CHART, "values-dev.yaml")).items()
+                          if key not in plain)
+
+
+def rendered(*options):
+    """The chart's objects by kind and name, without what only Helm has a use for."""
+    command = ["helm", "template", "bodega", CHART, "--kube-version", "1.29", "--skip-tests", "--set",
+               "existingSecret=bodega,secrets.create=false", *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | {"PATH": PATH})
+    if done.returncode != 0:
+        raise SystemExit(f"helm template: {done.stderr.strip()}")
+    documents = {}
+    for document in re.split(r"^---\n", HELMS_OWN.sub("", done.stdout), flags=re.M):
+        if fields := yaml.safe_load(document):
+            documents[fields["kind"], fields["metadata"]["name"]] = document.rstrip() + "\n"
+    return documents
 
 
 if __name__ == "__main__":

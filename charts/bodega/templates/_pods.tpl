@@ -32,7 +32,7 @@
 - name: secrets
   secret:
     secretName: {{ first . }}
-    defaultMode: 0440
+    defaultMode: 288 # 0440
     items:
       {{- range last . | sortAlpha }}
       - {key: {{ . }}, path: {{ . }}}
