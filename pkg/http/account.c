@@ -39,7 +39,7 @@ static struct {
 	struct counter *response_bytes;
 	struct histogram *arena_bytes;
 	struct counter *refused[REFUSED_STREAMS + 1];
-	struct counter *cut[CUT_STALL + 1];
+	struct counter *ended[ENDED_STOP + 1];
 	struct gauge *live[LIVE_EVENTS + 1];
 	struct counter *live_messages[LIVE_EVENTS + 1];
 	struct counter *live_ended[LIVE_EVENTS + 1][LIVE_ENDS];
@@ -125,9 +125,9 @@ void account_refused(enum refused why)
 	counter_inc(shared.refused[why]);
 }
 
-void account_cut(enum cut why)
+void account_ended(enum ended why)
 {
-	counter_inc(shared.cut[why]);
+	counter_inc(shared.ended[why]);
 }
 
 void account_live_opened(enum live_kind kind)
@@ -258,7 +258,7 @@ static void init_route(struct route_metrics *m, struct str route, struct str met
 static void make_shared(void)
 {
 	static const char *const refused[] = {"connections", "descriptors", "tasks", "streams"};
-	static const char *const cut[] = {"head", "idle", "stall"};
+	static const char *const ended[] = {"head", "stall", "idle", "age", "stop"};
 
 	shared.in_flight =
 		gauge_get("bodega_http_requests_in_flight", "Requests being worked on.", NULL);
@@ -273,10 +273,10 @@ static void make_shared(void)
 		shared.refused[i] = counter_get("bodega_http_refused_total",
 			"Connections and requests refused because a bound was reached.",
 			LABELS({"bound", str_from(refused[i])}));
-	for (size_t i = 0; i <= CUT_STALL; i++)
-		shared.cut[i] = counter_get("bodega_http_connections_cut_total",
-			"Connections ended because they took too long.",
-			LABELS({"time", str_from(cut[i])}));
+	for (size_t i = 0; i <= ENDED_STOP; i++)
+		shared.ended[i] = counter_get("bodega_http_connections_ended_total",
+			"Connections that we ended, not the client.",
+			LABELS({"why", str_from(ended[i])}));
 	make_live();
 	metric_callback("bodega_fiber_stack_high_water_bytes", "Deepest stack of a fiber so far.",
 		NULL, stack_high_water, NULL);

@@ -8,6 +8,7 @@
 #include "http/internal.h"
 
 #include "base/check.h"
+#include "base/random.h"
 #include "http/head.h"
 
 #include <arpa/inet.h>
@@ -24,7 +25,7 @@ enum {
 	USER_TIMEOUT_MS = 30000, /* for a peer that acknowledges nothing */
 	STALL_BYTES_MIN = 1 << 10, /* that must move within stall_timeout_us */
 	STATE_ESTABLISHED = 1, /* TCP_ESTABLISHED: netinet/tcp.h does not go with linux/tcp.h */
-	CLOSING_GRACE_US = 1000000, /* for the first request of a new connection while closing */
+	FIRST_REQUEST_US = 1000000, /* that a new connection is left alone for it while closing */
 };
 
 static void on_closed(void *arg);
@@ -36,8 +37,10 @@ static enum connection_phase phase_of_input(const struct connection *c);
 static bool is_stalled(struct connection *c, int64_t now_us);
 static uint64_t bytes_moved(const struct connection *c);
 static bool peer_has_left(const struct connection *c);
-static void drop(struct connection *c, enum cut why);
-static void close_if_idle(struct connection *c, int64_t now_us);
+static void drop(struct connection *c, enum ended why);
+static void retire_if_due(struct connection *c, int64_t now_us);
+static bool has_not_begun(const struct connection *c, int64_t now_us);
+static int64_t age_us(const struct server_config *config);
 
 void connection_accept(struct listener *l, h2o_socket_t *socket)
 {
@@ -52,6 +55,9 @@ void connection_accept(struct listener *l, h2o_socket_t *socket)
 	c->linger_fd = -1;
 	c->accepted_at = *h2o_get_timestamp(&w->h2o, NULL, NULL);
 	c->phase_us = loop_now_us(w->loop);
+	c->old_us = l->site->admin || w->server->config.connection_age_us == 0
+	                    ? INT64_MAX
+	                    : c->phase_us + age_us(&w->server->config);
 	name_peer(c);
 	socket->on_close.cb = on_closed;
 	socket->on_close.data = c;
@@ -139,7 +145,7 @@ void connection_begin_http2(struct connection *c)
 
 void connection_will_linger(struct connection *c)
 {
-	if (c->state != CONNECTION_HTTP2 && c->linger_fd < 0)
+	if (c->linger_fd < 0)
 		c->linger_fd = fcntl(h2o_socket_get_fd(c->socket), F_DUPFD_CLOEXEC, 0);
 }
 
@@ -178,25 +184,56 @@ void connection_sweep(struct connection *c, int64_t now_us)
 	switch (c->phase) {
 	case PHASE_IDLE:
 		if (now_us - c->phase_us > config->idle_timeout_us)
-			drop(c, CUT_IDLE);
-		else if (c->listener->worker->closing)
-			close_if_idle(c, now_us);
+			connection_end_idle(c, ENDED_IDLE, now_us);
 		break;
 	case PHASE_HEAD:
 		if (now_us - c->phase_us > config->head_timeout_us ||
 			c->socket->input->size > HEAD_BYTES_MAX)
-			drop(c, CUT_HEAD);
+			drop(c, ENDED_HEAD);
 		break;
 	case PHASE_BODY:
 	case PHASE_SENDING:
 		if (is_stalled(c, now_us))
-			drop(c, CUT_STALL);
+			drop(c, ENDED_STALL);
 		break;
 	case PHASE_RUNNING: /* its task has a deadline, a live stream its heartbeat */
 		if (c->live != NULL && c->state == CONNECTION_HTTP1 && peer_has_left(c))
 			live_events_lost(c->live);
 		break;
 	}
+	retire_if_due(c, now_us);
+}
+
+/* A WebSocket goes on until its stream ends; and before it is known what is spoken nobody can be
+ * told anything. */
+static void retire_if_due(struct connection *c, int64_t now_us)
+{
+	const bool closing = c->listener->worker->closing;
+
+	if (c->cut || has_not_begun(c, now_us))
+		return;
+	if (closing && c->phase == PHASE_IDLE)
+		connection_end_idle(c, ENDED_STOP, now_us);
+	if (c->state != CONNECTION_HTTP1 && c->state != CONNECTION_HTTP2)
+		return;
+	if (closing || now_us >= c->old_us)
+		connection_retire(c, closing ? ENDED_STOP : ENDED_AGE, now_us);
+	if (c->retiring)
+		connection_retire_further(c, now_us);
+}
+
+/* Who has just connected has a moment for the first request. */
+static bool has_not_begun(const struct connection *c, int64_t now_us)
+{
+	return c->requests == 0 && now_us - c->phase_us < FIRST_REQUEST_US;
+}
+
+/* A tenth more or less than configured: those that came together do not go together. */
+static int64_t age_us(const struct server_config *config)
+{
+	const int64_t tenth = config->connection_age_us / 10;
+
+	return config->connection_age_us - tenth + (int64_t)random_below(2 * (uint64_t)tenth + 1);
 }
 
 /* One that came round to the same phase by a request between two sweeps starts anew. */
@@ -221,8 +258,11 @@ static enum connection_phase phase_of(const struct connection *c)
 		                                        : PHASE_IDLE;
 	case CONNECTION_SNIFF:
 		return c->socket->input->size > 0 ? PHASE_HEAD : PHASE_IDLE;
-	case CONNECTION_HTTP1:
 	case CONNECTION_HTTP2:
+		if (c->http2 == NULL) /* TLS says good-bye */
+			return PHASE_SENDING;
+		break;
+	case CONNECTION_HTTP1:
 		break;
 	}
 	if (c->unsent > 0)
@@ -230,13 +270,12 @@ static enum connection_phase phase_of(const struct connection *c)
 	return c->exchanges > 0 ? PHASE_RUNNING : phase_of_input(c);
 }
 
-/* libh2o itself sends GOAWAY to an idle HTTP/2 connection and closes it. */
 static enum connection_phase phase_of_input(const struct connection *c)
 {
 	const h2o_buffer_t *input = c->socket->input;
 
 	if (c->state == CONNECTION_HTTP2)
-		return input->size > 0 ? PHASE_BODY : PHASE_RUNNING;
+		return input->size > 0 || connection_is_receiving(c) ? PHASE_BODY : PHASE_IDLE;
 	if (h2o_socket_is_writing(c->socket))
 		return PHASE_SENDING;
 	if (input->size == 0)
@@ -278,21 +317,15 @@ static bool peer_has_left(const struct connection *c)
 	       info.tcpi_state != STATE_ESTABLISHED;
 }
 
-static void drop(struct connection *c, enum cut why)
+static void drop(struct connection *c, enum ended why)
 {
 	const struct linger now = {.l_onoff = 1, .l_linger = 0};
 
-	account_cut(why);
-	if (why == CUT_STALL) /* what the kernel still holds for the peer goes too */
+	if (!c->cut)
+		account_ended(why);
+	c->cut = true;
+	if (why == ENDED_STALL) /* what the kernel still holds for the peer goes too */
 		(void)setsockopt(
 			h2o_socket_get_fd(c->socket), SOL_SOCKET, SO_LINGER, &now, sizeof now);
 	connection_cut(c);
-}
-
-/* Only its reading side: a request that is on its way already is still read and answered. */
-static void close_if_idle(struct connection *c, int64_t now_us)
-{
-	if (c->requests == 0 && now_us - c->phase_us < CLOSING_GRACE_US)
-		return;
-	(void)shutdown(h2o_socket_get_fd(c->socket), SHUT_RD);
 }

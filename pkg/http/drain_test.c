@@ -15,6 +15,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+enum { LOOKS_MAX = 100000 };
+
 static sem_t entered;
 static atomic_bool released; /* lets /wait go on */
 
@@ -49,6 +51,8 @@ static struct test_server ts;
 static int set_up_workers(size_t workers)
 {
 	test_server_init(&ts, routes, sizeof routes / sizeof routes[0], workers);
+	ts.config.admin_routes = routes;
+	ts.config.admin_route_count = 1;
 	sem_init(&entered, 0, 0);
 	atomic_store(&released, false);
 	test_server_start(&ts);
@@ -78,13 +82,19 @@ static int tear_down(void **state)
 static void announce(struct server_worker *w, void *arg)
 {
 	(void)arg;
-	server_worker_announce(w);
+	server_worker_announce(w, 0);
 }
 
 static void begin_close(struct server_worker *w, void *arg)
 {
 	(void)arg;
-	server_worker_close(w);
+	server_worker_close(w, false);
+}
+
+static void begin_patient_close(struct server_worker *w, void *arg)
+{
+	(void)arg;
+	server_worker_close(w, true);
 }
 
 static void turn_again(struct server_worker *w, void *arg)
@@ -197,7 +207,7 @@ static void connect_and_drain(struct server_worker *w, void *arg)
 {
 	struct waiting *waiting = arg;
 
-	server_worker_close(w);
+	server_worker_close(w, false);
 	waiting->client = client_open(ts.config.port);
 	waiting->drained = server_worker_drain(w);
 }
@@ -207,10 +217,21 @@ static void count_drained(struct server_worker *w, void *arg)
 	*(int *)arg += server_worker_drain(w);
 }
 
+/* Until that many workers are. */
+static void wait_drained(int workers)
+{
+	int drained = 0;
+
+	for (int i = 0; i < LOOKS_MAX && drained != workers; i++) {
+		drained = 0;
+		test_server_call(&ts, count_drained, &drained);
+	}
+	assert_int_equal(drained, workers);
+}
+
 static void test_who_waits_in_a_queue_is_served(void **state)
 {
 	struct waiting waiting = {.drained = true};
-	int drained = 0;
 	struct answer a;
 
 	(void)state;
@@ -220,10 +241,8 @@ static void test_who_waits_in_a_queue_is_served(void **state)
 	assert_int_equal(a.status, 200);
 	assert_true(client_is_closed(&waiting.client));
 	answer_free(&a);
-	test_server_wait_connections(&ts, 0);
-	test_server_call(&ts, count_drained, &drained);
-	assert_int_equal(drained, 1);
 	client_close(&waiting.client);
+	wait_drained(1);
 }
 
 static bool is_refused(uint16_t port)
@@ -244,7 +263,6 @@ static void test_listeners_close_when_quiet(void **state)
 {
 	struct client running = client_open(ts.config.port);
 	struct answer a;
-	int drained = 0;
 
 	(void)state;
 	client_say(&running, "GET /wait HTTP/1.1\r\nHost: test\r\n\r\n");
@@ -260,21 +278,59 @@ static void test_listeners_close_when_quiet(void **state)
 	a = client_read(&running, false);
 	assert_int_equal(a.status, 200);
 	answer_free(&a);
-	test_server_wait_connections(&ts, 0);
-	test_server_call(&ts, count_drained, &drained);
-	assert_int_equal(drained, 2);
 	client_close(&running);
+	wait_drained(2);
+}
+
+/* Behind a load balancer the last connection's end does not mean that no other comes. */
+static void test_patience(void **state)
+{
+	struct answer a;
+	int drained = 0;
+
+	(void)state;
+	a = client_get(ts.config.port, "/hello");
+	answer_free(&a);
+	test_server_wait_connections(&ts, 0);
+	test_server_call(&ts, begin_patient_close, NULL);
+	test_server_call(&ts, count_drained, &drained);
+	assert_int_equal(drained, 0);
+	a = client_get(ts.config.port, "/hello");
+	assert_int_equal(a.status, 200);
+	answer_free(&a);
+	test_server_wait_connections(&ts, 0);
+	clock_advance_us(2 * SERVER_QUIET_US);
+	test_server_call(&ts, turn_again, NULL);
+	wait_drained(1);
+	assert_true(is_refused(ts.config.port));
+}
+
+/* Who asks how the process is gets an answer to the end. */
+static void test_admin_port_outlives(void **state)
+{
+	int drained = 0;
+	struct answer a;
+
+	(void)state;
+	test_server_call(&ts, begin_close, NULL);
+	test_server_call(&ts, count_drained, &drained);
+	assert_int_equal(drained, 1);
+	assert_true(is_refused(ts.config.port));
+	a = client_get(ts.config.admin_port, "/hello");
+	assert_int_equal(a.status, 200);
+	answer_free(&a);
 }
 
 /* ---- load ---- */
 
-enum { CLIENTS = 8, ROUNDS = 20, LOOKS_MAX = 100000 };
+enum { CLIENTS = 8, ROUNDS = 20, STREAMS = 10, ENDED = 255 };
 
 struct load {
 	pthread_t thread;
 	atomic_bool *stop;
 	sem_t answered; /* posted for each request */
 	size_t failed;
+	size_t unread; /* streams that a GOAWAY says were not read: they are sent again */
 };
 
 /* Goes on over new connections as long as it may: a connection that ends between two requests, or
@@ -300,6 +356,77 @@ static void *load_http1(void *arg)
 	return NULL;
 }
 
+/* The streams of one HTTP/2 connection. */
+struct streams {
+	struct client client;
+	unsigned next;
+	unsigned last; /* that the server reads */
+	unsigned open[STREAMS];
+	size_t count;
+	bool told; /* there was a GOAWAY: no new streams */
+};
+
+static bool take_goaway(struct streams *s, const struct frame *f)
+{
+	size_t kept = 0;
+
+	s->told = true;
+	s->last = (unsigned)(f->payload[0] << 24 | f->payload[1] << 16 | f->payload[2] << 8 |
+			     f->payload[3]);
+	for (size_t i = 0; i < s->count; i++)
+		if (s->open[i] <= s->last)
+			s->open[kept++] = s->open[i];
+	const bool some = kept < s->count;
+	s->count = kept;
+	return some;
+}
+
+static void take_end(struct load *load, struct streams *s, const struct frame *f)
+{
+	for (size_t i = 0; i < s->count; i++) {
+		if (s->open[i] != f->stream)
+			continue;
+		s->open[i] = s->open[--s->count];
+		load->failed += f->type == FRAME_RST_STREAM;
+		sem_post(&load->answered);
+		return;
+	}
+}
+
+/* Several at a time on a connection; what GOAWAY says was not read may be sent again, everything
+ * else is to be answered. */
+static void *load_http2(void *arg)
+{
+	struct load *load = arg;
+
+	while (!atomic_load(load->stop)) {
+		struct streams s = {.client = client_open(ts.config.port), .next = 1};
+
+		http2_begin(&s.client, 65535);
+		for (;;) {
+			struct frame f;
+
+			while (!s.told && s.count < STREAMS && !atomic_load(load->stop)) {
+				http2_request(&s.client, s.next, "GET", "/hello", false);
+				s.open[s.count++] = s.next;
+				s.next += 2;
+			}
+			if (s.count == 0)
+				break;
+			f = http2_next(&s.client);
+			if (f.type == ENDED)
+				break;
+			if (f.type == FRAME_GOAWAY)
+				load->unread += take_goaway(&s, &f);
+			else if (f.type == FRAME_RST_STREAM || (f.flags & 1) != 0)
+				take_end(load, &s, &f);
+		}
+		load->failed += s.count;
+		client_close(&s.client);
+	}
+	return NULL;
+}
+
 /* Until each of them has got so many answers more that it has met what was done before this: the
  * first may have been on its way then. */
 static void wait_rounds(struct load *loads, int count)
@@ -313,18 +440,17 @@ static void wait_rounds(struct load *loads, int count)
 }
 
 /* A rolling restart: the first server announces, drains and goes, the second shares its port. */
-static void test_no_request_fails(void **state)
+static void restart_under_load(void *(*run)(void *load))
 {
 	static struct test_server second;
 	struct load loads[CLIENTS] = {0};
 	atomic_bool stop = false;
 	size_t failed = 0;
 
-	(void)state;
 	for (size_t i = 0; i < CLIENTS; i++) {
 		loads[i].stop = &stop;
 		sem_init(&loads[i].answered, 0, 0);
-		CHECK(pthread_create(&loads[i].thread, NULL, load_http1, &loads[i]) == 0);
+		CHECK(pthread_create(&loads[i].thread, NULL, run, &loads[i]) == 0);
 	}
 	wait_rounds(loads, ROUNDS);
 	test_server_init(&second, routes, sizeof routes / sizeof routes[0], 2);
@@ -333,6 +459,8 @@ static void test_no_request_fails(void **state)
 	test_server_call(&ts, announce, NULL);
 	wait_rounds(loads, ROUNDS);
 	test_server_call(&ts, begin_close, NULL);
+	wait_rounds(loads, ROUNDS);
+	clock_advance_us(SERVER_QUIET_US); /* the rest of what takes its time */
 	wait_rounds(loads, ROUNDS);
 	atomic_store(&stop, true);
 	for (size_t i = 0; i < CLIENTS; i++) {
@@ -343,6 +471,18 @@ static void test_no_request_fails(void **state)
 	assert_int_equal(failed, 0);
 	test_server_wait_connections(&ts, 0);
 	test_server_stop(&second);
+}
+
+static void test_no_request_fails(void **state)
+{
+	(void)state;
+	restart_under_load(load_http1);
+}
+
+static void test_no_stream_fails(void **state)
+{
+	(void)state;
+	restart_under_load(load_http2);
 }
 
 /* ---- descriptors ---- */
@@ -398,7 +538,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			test_who_waits_in_a_queue_is_served, set_up_one, tear_down),
 		SERVED(test_listeners_close_when_quiet),
+		cmocka_unit_test_setup_teardown(test_patience, set_up_one, tear_down),
+		cmocka_unit_test_setup_teardown(test_admin_port_outlives, set_up_one, tear_down),
 		SERVED(test_no_request_fails),
+		SERVED(test_no_stream_fails),
 		SERVED(test_no_descriptor_left),
 	};
 

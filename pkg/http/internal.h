@@ -69,12 +69,16 @@ struct server_worker {
 	size_t public_exchange_count;
 	struct live_wheel live;
 	struct lingering *lingering;
+	size_t lingering_count;
 	struct z_stream_s *deflate; /* NULL until it is needed */
 	struct loop_timer sweep;
 	struct loop_timer resume; /* set while accepting is paused */
 	int64_t accepted_us; /* the last connection */
+	int64_t streams_until_us; /* while announced: when the last live stream has ended */
 	bool announced;
 	bool closing;
+	bool patient; /* it listens until it is quiet, even if no connection is left */
+	bool quiet; /* nobody listens on the public ports any more */
 };
 
 /* ---- connection.c ---- */
@@ -104,6 +108,11 @@ struct connection {
 	size_t sniffed; /* bytes of the first head that were there at the last look */
 	struct arena *refusal; /* of the answer when that was no head; NULL: none */
 	struct live *live; /* a stream that has the connection to itself */
+	struct st_h2o_http2_conn_t *http2; /* libh2o's, by the last sweep; NULL: none, or closing */
+	int64_t old_us; /* when it is old enough to go */
+	int64_t retired_us; /* since when it is */
+	bool cut; /* by the sweep */
+	bool retiring; /* no request after those that are under way */
 	/* the sweep's */
 	enum connection_phase phase;
 	int64_t phase_us; /* since when */
@@ -124,11 +133,32 @@ void connection_begin_http2(struct connection *c);
  * for a while, or the peer would get a reset instead of our answer. */
 void connection_will_linger(struct connection *c);
 
-/* Closes what has used up its time; as part of closing, what is idle. */
+/* Ends what has used up its time or is old; as part of closing, what is idle. */
 void connection_sweep(struct connection *c, int64_t now_us);
 
 /* Cuts it off from outside libh2o's callbacks: libh2o closes it when it looks next. */
 void connection_cut(struct connection *c);
+
+/* ---- retire.c ---- */
+
+enum ended { ENDED_HEAD, ENDED_STALL, ENDED_IDLE, ENDED_AGE, ENDED_STOP };
+
+/* Finds libh2o's HTTP/2 connections: with TLS a socket outlives its own. Before each sweep, within
+ * which alone the functions below may be called. */
+void retire_look(struct server_worker *w);
+
+/* Tells the peer that it goes; what is under way is finished. Once is enough. */
+void connection_retire(struct connection *c, enum ended why, int64_t now_us);
+
+/* The next step, to be asked again and again. */
+void connection_retire_further(struct connection *c, int64_t now_us);
+
+/* Ends one on which nothing is under way; a request that is on its way already is still read and
+ * answered. */
+void connection_end_idle(struct connection *c, enum ended why, int64_t now_us);
+
+/* HTTP/2: whether a request is half received. */
+bool connection_is_receiving(const struct connection *c);
 
 /* ---- sniff.c ---- */
 
@@ -233,6 +263,9 @@ void stream_end(struct exchange *e); /* closes it, and what is live; harmless wi
 void live_wheel_init(struct server_worker *w);
 void live_end_all(struct server_worker *w, enum live_end why);
 
+/* The worker has announced its end: each stream gets a moment of its own until streams_until_us. */
+void live_end_by(struct server_worker *w);
+
 /* The connection is the stream's alone: both know of each other. */
 void live_bind(struct live *l, struct connection *c);
 
@@ -254,7 +287,6 @@ void account_refused_head(const struct site *site, const char *peer, int version
 void account_connection(int by);
 enum refused { REFUSED_CONNECTIONS, REFUSED_DESCRIPTORS, REFUSED_TASKS, REFUSED_STREAMS };
 void account_refused(enum refused why);
-enum cut { CUT_HEAD, CUT_IDLE, CUT_STALL };
-void account_cut(enum cut why);
+void account_ended(enum ended why);
 void account_live_opened(enum live_kind kind);
 void account_live_ended(const struct live *l);

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 enum {
-	LINGERING_MAX = 64, /* a worker; more are closed at once */
+	LINGERING_MAX = 1024, /* a worker; more are closed at once */
 	LINGER_US = 2000000,
 	LINGER_BYTES_MAX = 16 << 20,
 };
@@ -30,15 +30,13 @@ static void end(struct lingering *l);
 void linger_start(struct server_worker *w, int fd)
 {
 	struct lingering *l;
-	size_t count = 0;
 
 	(void)shutdown(fd, SHUT_WR);
-	for (l = w->lingering; l != NULL; l = l->next)
-		count++;
-	if (count >= LINGERING_MAX) {
+	if (w->lingering_count >= LINGERING_MAX) {
 		close(fd);
 		return;
 	}
+	w->lingering_count++;
 	l = calloc(1, sizeof *l);
 	CHECK(l != NULL);
 	l->worker = w;
@@ -81,6 +79,7 @@ static void end(struct lingering *l)
 	while (*at != l)
 		at = &(*at)->next;
 	*at = l->next;
+	l->worker->lingering_count--;
 	h2o_socket_close(l->socket);
 	free(l);
 }

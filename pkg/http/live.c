@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/random.h"
 
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -26,6 +27,7 @@ static struct live *live_new(struct server_worker *w, const struct request *requ
 static struct str keep(char **at, struct str text);
 static void on_hook(struct loop_hook *hook);
 static void wake(struct live *l, enum fault fault);
+static int64_t some_time_until(const struct server_worker *w, int64_t until_us);
 static int64_t tick_us(const struct server_worker *w);
 static void schedule(struct live *l, int64_t at_us);
 static void schedule_heartbeat(struct live *l);
@@ -110,6 +112,7 @@ static struct live *live_new(struct server_worker *w, const struct request *requ
 	l->traceparent = keep(&texts, traceparent);
 	l->peer = keep(&texts, request->peer);
 	l->opened_us = clock_monotonic_us();
+	l->stop_us = w->announced ? some_time_until(w, w->streams_until_us) : INT64_MAX;
 	w->live.count++;
 	schedule_heartbeat(l);
 	account_live_opened(config->kind);
@@ -279,6 +282,34 @@ void live_end_all(struct server_worker *w, enum live_end why)
 	}
 }
 
+/* All at once they would all come to another replica at once. */
+void live_end_by(struct server_worker *w)
+{
+	struct list all;
+
+	list_init(&all);
+	for (size_t i = 0; i < LIVE_SLOTS; i++)
+		for (struct list *at; (at = list_take(&w->live.slots[i])) != NULL;)
+			list_append(&all, at);
+	for (struct list *at; (at = list_take(&all)) != NULL;) {
+		struct live *l = CONTAINER_OF(at, struct live, link);
+
+		l->stop_us = some_time_until(w, w->streams_until_us);
+		if (l->ending)
+			schedule(l, l->cut_us);
+		else
+			schedule_heartbeat(l);
+	}
+}
+
+static int64_t some_time_until(const struct server_worker *w, int64_t until_us)
+{
+	const int64_t now_us = loop_now_us(w->loop);
+
+	return until_us <= now_us ? INT64_MAX
+	                          : now_us + (int64_t)random_below((uint64_t)(until_us - now_us));
+}
+
 /* ---- the wheel: one timer for all; a stream stands in the slot of its next visit ---- */
 
 void live_wheel_init(struct server_worker *w)
@@ -310,10 +341,13 @@ static void schedule(struct live *l, int64_t at_us)
 
 static void schedule_heartbeat(struct live *l)
 {
-	const int64_t next_us =
-		loop_now_us(l->worker->loop) + l->worker->server->config.heartbeat_us;
+	int64_t next_us = loop_now_us(l->worker->loop) + l->worker->server->config.heartbeat_us;
 
-	schedule(l, next_us < l->config.until_us ? next_us : l->config.until_us);
+	if (l->config.until_us < next_us)
+		next_us = l->config.until_us;
+	if (l->stop_us < next_us)
+		next_us = l->stop_us;
+	schedule(l, next_us);
 }
 
 static void on_tick(struct loop_timer *timer)
@@ -342,6 +376,8 @@ static void visit(struct live *l, int64_t now_us)
 		l->ops->cut(l);
 	} else if (now_us >= l->config.until_us) {
 		live_end(l, LIVE_EXPIRED);
+	} else if (now_us >= l->stop_us) {
+		live_end(l, LIVE_STOPPING);
 	} else {
 		schedule_heartbeat(l);
 		l->ops->heartbeat(l);

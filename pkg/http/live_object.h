@@ -41,6 +41,7 @@ struct live {
 	size_t out_messages;
 	struct live_bytes writing; /* under way */
 
+	int64_t stop_us; /* when it is told to connect again; INT64_MAX: not yet */
 	bool ending; /* nothing more is taken; `why` is decided */
 	enum live_end why;
 	int64_t cut_us; /* set with `ending` */

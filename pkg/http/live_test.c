@@ -6,6 +6,8 @@
 #include "http/test_server.h"
 
 #include "base/check.h"
+#include "base/clock.h"
+#include "http/internal.h"
 #include "http/live.h"
 #include "http/ws_frame.h"
 #include "metrics/metrics.h"
@@ -861,7 +863,7 @@ static void test_streams_max(void **state)
 static void close_worker(struct server_worker *w, void *arg)
 {
 	(void)arg;
-	server_worker_close(w);
+	server_worker_close(w, false);
 }
 
 static void test_drain(void **state)
@@ -889,6 +891,84 @@ static void test_drain_of_events(void **state)
 	assert_events(&c, "0\r\n\r\n");
 	assert_true(client_is_closed(&c));
 	client_close(&c);
+}
+
+#define SECOND INT64_C(1000000)
+
+static void announce(struct server_worker *w, void *arg)
+{
+	server_worker_announce(w, *(const int64_t *)arg);
+}
+
+static void turn_again(struct server_worker *w, void *arg)
+{
+	(void)w, (void)arg;
+}
+
+static void pass(int64_t us)
+{
+	clock_advance_us(us);
+	test_server_call(&ts, turn_again, NULL);
+}
+
+static void count_streams(struct server_worker *w, void *arg)
+{
+	*(size_t *)arg += w->live.count;
+}
+
+/* Between the announcement and the end streams end one after the other, those too that begin
+ * meanwhile. */
+static void test_ends_are_spread(void **state)
+{
+	enum { STREAMS = 40, SECONDS = 10 };
+	const int64_t over_us = SECONDS * SECOND;
+	struct client clients[STREAMS + 1];
+	size_t before = 0, most = 0, now;
+
+	(void)state;
+	for (size_t i = 0; i < STREAMS; i++)
+		clients[i] = events_open("/events");
+	test_server_call(&ts, announce, (void *)(uintptr_t)&over_us);
+	clients[STREAMS] = events_open("/events");
+	for (int i = 0; i < SECONDS + 3; i++) {
+		now = 0;
+		pass(SECOND);
+		test_server_call(&ts, count_streams, &now);
+		if (before > 0 && before - now > most)
+			most = before - now;
+		before = now;
+	}
+	assert_in_range(most, 1, STREAMS / 2);
+	for (size_t i = 0; i <= STREAMS; i++) {
+		assert_events(&clients[i], "retry: ");
+		client_close(&clients[i]);
+		test_wait(&ended);
+	}
+}
+
+/* Neither idle times nor the connection's age concern them. */
+static void test_streams_outlive_times(void **state)
+{
+	struct client c;
+
+	(void)state;
+	ts.config.idle_timeout_us = ts.config.stall_timeout_us = 2 * SECOND;
+	ts.config.connection_age_us = 5 * SECOND;
+	test_server_start(&ts);
+	c = events_open("/events");
+	for (int i = 0; i < 20; i++)
+		pass(SECOND);
+	send_all("\"still here\"");
+	assert_events(&c, "data: \"still here\"\n\n");
+	client_close(&c);
+	test_wait(&ended);
+	c = ws_open(HANDSHAKE("/ws"));
+	for (int i = 0; i < 20; i++)
+		pass(SECOND);
+	send_all("\"still here\"");
+	assert_text(&c, "\"still here\"");
+	client_close(&c);
+	test_wait(&ended);
 }
 
 /* The server ends with streams of both kinds open, idle and full. */
@@ -989,6 +1069,8 @@ int main(void)
 		STARTING(test_streams_max),
 		SERVED(test_drain),
 		SERVED(test_drain_of_events),
+		SERVED(test_ends_are_spread),
+		STARTING(test_streams_outlive_times),
 		SERVED(test_end_of_the_server),
 		SERVED(test_over_tls),
 		SERVED(test_reset_in_the_middle),

@@ -122,15 +122,18 @@ void respond_head(struct exchange *e, int64_t length)
 {
 	const struct reply *reply = &e->reply;
 	h2o_req_t *req = e->req;
+	bool last; /* of its HTTP/1 connection */
 
 	e->status = reply->status;
 	req->res.status = reply->status;
 	req->res.reason = reason_of(reply->status);
 	if (length >= 0)
 		req->res.content_length = (size_t)length;
-	if (e->close || e->worker->announced || (length < 0 && req->version < 0x101))
+	last = e->close ||
+	       ((e->worker->announced || e->connection->retiring) && req->version < 0x200);
+	if (last || (length < 0 && req->version < 0x101))
 		req->http1_is_persistent = 0;
-	if (e->close)
+	if (last)
 		connection_will_linger(e->connection);
 	add_common_headers(e);
 	for (size_t i = 0; i < reply->header_count; i++)

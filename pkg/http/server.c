@@ -18,7 +18,7 @@ enum {
 	 * as well, libh2o refuses by itself, on HTTP/2 only by resetting the stream. */
 	BODY_BYTES_BEYOND = 64 << 10,
 	/* Over idling, head and body together; the sweep has the real times. */
-	HTTP1_MARGIN_MS = 600000,
+	MARGIN_MS = 600000,
 	STREAMS_MAX = 100, /* running at a time, a connection */
 	HEARTBEAT_US = 25000000, /* less than the minute after which proxies give up */
 };
@@ -95,9 +95,9 @@ static void configure(struct server *s)
 	s->h2o.server_name = h2o_iovec_init(NULL, 0);
 	s->h2o.max_request_entity_size = body_bytes_max(config) + BODY_BYTES_BEYOND;
 	s->h2o.handshake_timeout = (uint64_t)config->head_timeout_us / 1000;
-	s->h2o.http1.req_timeout = (uint64_t)waits_us / 1000 + HTTP1_MARGIN_MS;
+	s->h2o.http1.req_timeout = (uint64_t)waits_us / 1000 + MARGIN_MS;
 	s->h2o.http1.upgrade_to_http2 = 0; /* HTTP/2 begins in begin_http2 only */
-	s->h2o.http2.idle_timeout = (uint64_t)config->idle_timeout_us / 1000;
+	s->h2o.http2.idle_timeout = (uint64_t)waits_us / 1000 + MARGIN_MS;
 	s->h2o.http2.max_concurrent_requests_per_connection = STREAMS_MAX;
 }
 

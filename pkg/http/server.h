@@ -39,6 +39,8 @@ struct server_config {
 	                        find room. 0: no bound but that one */
 	int64_t head_timeout_us; /* from the first byte of a head to its last: 10 s */
 	int64_t idle_timeout_us; /* keep-alive: 75 s */
+	int64_t connection_age_us; /* then a public connection is told to go, a tenth sooner or
+	                              later; live streams go on. 0: never */
 	size_t streams_max; /* live ones, a worker; more: 503. 0: no bound */
 	int64_t heartbeat_us; /* of live streams; 0: 25 s */
 	int64_t stall_timeout_us; /* with unsent output or a half-received request: 30 s */
@@ -52,16 +54,17 @@ void server_free(struct server *s);
 struct server_worker *server_worker_new(struct server *s, struct loop *l, struct str *error);
 
 /* The steps of draining, on the worker's thread. announce: HTTP/1 answers carry Connection: close;
- * new connections are still served. close: live streams end, HTTP/2 gets GOAWAY, idle HTTP/1
- * connections are closed as soon as they are idle, and the listeners once no new connection has
- * come for SERVER_QUIET_US; requests go on. */
+ * new connections are still served; live streams are told to connect again, spread over that time
+ * (0: when closing). close: live streams end, HTTP/2 gets GOAWAY, idle HTTP/1 connections are
+ * closed, and the public listeners once no new connection has come for SERVER_QUIET_US, or, unless
+ * `patient`, when no connection is left; requests go on. The admin port is served to the end. */
 enum { SERVER_QUIET_US = 2000000 };
-void server_worker_announce(struct server_worker *w);
-void server_worker_close(struct server_worker *w);
+void server_worker_announce(struct server_worker *w, int64_t over_us);
+void server_worker_close(struct server_worker *w, bool patient);
 
-/* The last step, to be asked again and again after close: true once no connection is left and
- * nobody listens. The listeners are closed as soon as no connection is left; who waits in their
- * queues then is taken in and served first. */
+/* The last step, to be asked again and again after close: true once no public connection is left
+ * and nobody listens. Who waits in the queue of a listener that closes is taken in and served
+ * first. */
 bool server_worker_drain(struct server_worker *w);
 
 /* Cuts the connections that are left, cancels their tasks and waits for them (turns the loop). */

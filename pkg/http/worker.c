@@ -19,6 +19,7 @@ enum {
 	PAUSE_US = 100000, /* of accepting when no descriptor is left */
 	SWEEP_MAX_US = 1000000,
 	SWEEP_MIN_US = 10000,
+	SWEEP_CLOSING_US = 100000,
 	FREE_WAITS_MAX = 1000, /* turns of 10 ms: longer than a shield */
 };
 
@@ -31,9 +32,9 @@ static bool accept_one(struct listener *l);
 static void pause_accepting(struct server_worker *w);
 static void on_resume(struct loop_timer *timer);
 static void on_sweep(struct loop_timer *timer);
-static int64_t sweep_period_us(const struct server_config *config);
-static void send_goaway(struct server_worker *w);
-static void close_listeners(struct server_worker *w);
+static int64_t sweep_period_us(const struct server_worker *w);
+static void close_public(struct server_worker *w);
+static void close_listener(struct listener *l);
 
 struct server_worker *server_worker_new(struct server *s, struct loop *l, struct str *error)
 {
@@ -54,7 +55,7 @@ struct server_worker *server_worker_new(struct server *s, struct loop *l, struct
 		return NULL;
 	}
 	w->accepted_us = loop_now_us(l) - SERVER_QUIET_US;
-	loop_timer_set(l, &w->sweep, loop_now_us(l) + sweep_period_us(&s->config));
+	loop_timer_set(l, &w->sweep, loop_now_us(l) + sweep_period_us(w));
 	return w;
 }
 
@@ -62,7 +63,8 @@ void server_worker_free(struct server_worker *w)
 {
 	h2o_multithread_queue_t *queue = w->h2o.queue;
 
-	close_listeners(w);
+	for (size_t i = 0; i < w->listener_count; i++)
+		close_listener(&w->listeners[i]);
 	loop_timer_clear(w->loop, &w->resume);
 	loop_timer_clear(w->loop, &w->sweep);
 	for (unsigned turns = 0; !list_is_empty(&w->connections) || w->exchange_count > 0;
@@ -77,7 +79,6 @@ void server_worker_free(struct server_worker *w)
 	linger_end(w);
 	exchange_free_spare(w);
 	compress_end(w);
-	h2o_timeout_unlink(&w->h2o.http2._graceful_shutdown_timeout);
 	h2o_context_dispose(&w->h2o);
 	free(queue); /* which libh2o closes and forgets */
 	free(w);
@@ -190,7 +191,8 @@ static void pause_accepting(struct server_worker *w)
 {
 	account_refused(REFUSED_DESCRIPTORS);
 	for (size_t i = 0; i < w->listener_count; i++)
-		h2o_socket_read_stop(w->listeners[i].socket);
+		if (w->listeners[i].socket != NULL)
+			h2o_socket_read_stop(w->listeners[i].socket);
 	loop_timer_set(w->loop, &w->resume, loop_now_us(w->loop) + PAUSE_US);
 }
 
@@ -199,7 +201,8 @@ static void on_resume(struct loop_timer *timer)
 	struct server_worker *w = CONTAINER_OF(timer, struct server_worker, resume);
 
 	for (size_t i = 0; i < w->listener_count; i++)
-		h2o_socket_read_start(w->listeners[i].socket, on_acceptable);
+		if (w->listeners[i].socket != NULL)
+			h2o_socket_read_start(w->listeners[i].socket, on_acceptable);
 }
 
 /* ---- the sweep ---- */
@@ -209,47 +212,50 @@ static void on_sweep(struct loop_timer *timer)
 	struct server_worker *w = CONTAINER_OF(timer, struct server_worker, sweep);
 	const int64_t now_us = loop_now_us(w->loop);
 
+	retire_look(w);
 	for (struct list *at = w->connections.next, *next; at != &w->connections; at = next) {
 		next = at->next;
 		connection_sweep(CONTAINER_OF(at, struct connection, link), now_us);
 	}
 	linger_sweep(w, now_us);
-	if (w->closing) {
-		send_goaway(w);
-		if (now_us - w->accepted_us >= SERVER_QUIET_US)
-			close_listeners(w);
-	}
-	loop_timer_set(w->loop, timer, now_us + sweep_period_us(&w->server->config));
+	if (w->closing && now_us - w->accepted_us >= SERVER_QUIET_US)
+		close_public(w);
+	loop_timer_set(w->loop, timer, now_us + sweep_period_us(w));
 }
 
 /* Once a second, or often enough for times that are shorter. */
-static int64_t sweep_period_us(const struct server_config *config)
+static int64_t sweep_period_us(const struct server_worker *w)
 {
-	int64_t least_us = config->head_timeout_us;
+	const struct server_config *config = &w->server->config;
+	const int64_t times_us[] = {config->head_timeout_us, config->idle_timeout_us,
+		config->stall_timeout_us, config->connection_age_us};
+	int64_t period_us = w->closing ? SWEEP_CLOSING_US : SWEEP_MAX_US;
 
-	if (config->idle_timeout_us < least_us)
-		least_us = config->idle_timeout_us;
-	if (config->stall_timeout_us < least_us)
-		least_us = config->stall_timeout_us;
-	least_us /= 4;
-	if (least_us > SWEEP_MAX_US)
-		return SWEEP_MAX_US;
-	return least_us > SWEEP_MIN_US ? least_us : SWEEP_MIN_US;
+	for (size_t i = 0; i < sizeof times_us / sizeof *times_us; i++)
+		if (times_us[i] > 0 && times_us[i] / 4 < period_us)
+			period_us = times_us[i] / 4;
+	return period_us > SWEEP_MIN_US ? period_us : SWEEP_MIN_US;
 }
 
 /* ---- draining ---- */
 
 /* libh2o reads shutdown_requested with each HTTP/1 head; respond.c covers those running now. */
-void server_worker_announce(struct server_worker *w)
+void server_worker_announce(struct server_worker *w, int64_t over_us)
 {
+	if (w->announced)
+		return;
 	w->announced = true;
 	w->h2o.shutdown_requested = 1;
+	w->streams_until_us = loop_now_us(w->loop) + over_us;
+	if (over_us > 0)
+		live_end_by(w);
 }
 
-void server_worker_close(struct server_worker *w)
+void server_worker_close(struct server_worker *w, bool patient)
 {
-	server_worker_announce(w);
+	server_worker_announce(w, 0);
 	w->closing = true;
+	w->patient = patient;
 	live_end_all(w, LIVE_STOPPING);
 	loop_timer_set(w->loop, &w->sweep, loop_now_us(w->loop));
 }
@@ -257,36 +263,26 @@ void server_worker_close(struct server_worker *w)
 bool server_worker_drain(struct server_worker *w)
 {
 	CHECK(w->closing);
-	if (w->connection_count == 0)
-		close_listeners(w);
-	return w->connection_count == 0;
+	if (w->connection_count == 0 && !w->patient)
+		close_public(w);
+	return w->connection_count == 0 && w->quiet && w->lingering == NULL;
 }
 
-/* libh2o does this once for the connections of the moment, in two steps a second apart; those that
- * came later need it again. */
-static void send_goaway(struct server_worker *w)
+static void close_public(struct server_worker *w)
 {
-	h2o_timeout_entry_t *steps = &w->h2o.http2._graceful_shutdown_timeout;
+	w->quiet = true;
+	for (size_t i = 0; i < w->listener_count; i++)
+		if (!w->listeners[i].site->admin)
+			close_listener(&w->listeners[i]);
+}
 
-	if (h2o_timeout_is_linked(steps) || h2o_linklist_is_empty(&w->h2o.http2._conns))
+/* What waits in its queue is accepted first: closing a listener resets it. */
+static void close_listener(struct listener *l)
+{
+	if (l->socket == NULL)
 		return;
-	steps->cb = NULL;
-	h2o_context_request_shutdown(&w->h2o);
-}
-
-/* What waits in their queues is accepted first: closing a listener resets it. */
-static void close_listeners(struct server_worker *w)
-{
-	const size_t count = w->listener_count;
-
-	w->listener_count = 0;
-	loop_timer_clear(w->loop, &w->resume);
-	for (size_t i = 0; i < count; i++) {
-		struct listener *l = &w->listeners[i];
-
-		for (unsigned k = 0; k < BACKLOG && accept_one(l); k++)
-			;
-		h2o_socket_close(l->socket);
-		l->socket = NULL;
-	}
+	for (unsigned k = 0; k < BACKLOG && accept_one(l); k++)
+		;
+	h2o_socket_close(l->socket);
+	l->socket = NULL;
 }

@@ -7,6 +7,7 @@
 #include "service/settings.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 
 enum { JOBS_OF_OURS = 3 };
@@ -40,7 +41,6 @@ struct service_thread {
 	struct loop_message announce;
 	struct loop_message close;
 	struct loop_timer drain;
-	int64_t drain_until_us;
 };
 
 /* A job of the service on the first loop. */
@@ -74,6 +74,7 @@ struct process {
 	struct job jobs[SERVICE_JOBS_MAX + JOBS_OF_OURS];
 	size_t job_count;
 	atomic_bool draining;
+	atomic_int_fast64_t drain_until_us;
 	int64_t begun_us;
 
 	/* start-up: threads that serve, and the first one's sentence why it could not */
@@ -81,6 +82,7 @@ struct process {
 	pthread_cond_t changed;
 	unsigned started;
 	unsigned failed;
+	unsigned ended;
 	char why[256];
 };
 
@@ -92,10 +94,18 @@ extern struct process process;
  * says why. */
 bool threads_start(void);
 
-/* Ends the threads, each as soon as nothing is left to do, at `until_us` at the latest. */
-void threads_close(int64_t until_us);
+/* Lets the threads tell their clients that the process is about to stop. */
 void threads_announce(void);
+
+/* Ends the threads, each as soon as nothing is left to do, at `until_us` at the latest; then, now.
+ */
+void threads_close(int64_t until_us);
+void threads_hurry(void);
 void threads_join(void);
+
+/* Whether all have; when one does the process gets this signal, which is blocked everywhere. */
+enum { THREAD_ENDED = SIGUSR1 };
+bool threads_have_ended(void);
 
 /* The calling thread's. */
 struct service_thread *thread_here(void);

@@ -23,7 +23,6 @@ enum {
 	REQUESTS_MAX = 3072, /* a thread; the loop's tasks_max is 4096 */
 	STREAMS_MAX = 4096, /* live ones, a thread */
 	HEAD_TIMEOUT_US = 10000000,
-	IDLE_TIMEOUT_US = 75000000,
 	STALL_TIMEOUT_US = 30000000
 };
 
@@ -37,7 +36,7 @@ static bool port_is_free(uint16_t port);
 static void show_process(void);
 static void serve(const sigset_t *signals);
 static void drain(const sigset_t *signals);
-static void wait_or_signal(const sigset_t *signals, int64_t us);
+static int wait_for_signal(const sigset_t *signals, int64_t until_us);
 
 int service_main(int argc, char **argv, const struct service *service)
 {
@@ -86,6 +85,7 @@ static void set_up_process(sigset_t *signals)
 	sigemptyset(signals);
 	sigaddset(signals, SIGTERM);
 	sigaddset(signals, SIGINT);
+	sigaddset(signals, THREAD_ENDED);
 	pthread_sigmask(SIG_BLOCK, signals, NULL);
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
 		files.rlim_cur = files.rlim_max;
@@ -142,7 +142,8 @@ static bool open_server(void)
 		.requests_max = REQUESTS_MAX,
 		.streams_max = STREAMS_MAX,
 		.head_timeout_us = HEAD_TIMEOUT_US,
-		.idle_timeout_us = IDLE_TIMEOUT_US,
+		.idle_timeout_us = settings->keep_alive_us,
+		.connection_age_us = settings->connection_age_us,
 		.stall_timeout_us = STALL_TIMEOUT_US,
 	};
 	struct str error = STR_NONE;
@@ -210,29 +211,46 @@ static void serve(const sigset_t *signals)
 		LOG_INT("admin_port", settings->admin_port),
 		LOG_INT("tls_port", settings->tls_port),
 		LOG_MS("start_ms", clock_monotonic_us() - process.begun_us));
-	sigwait(signals, &number);
+	number = wait_for_signal(signals, INT64_MAX);
 	log_line(LEVEL_INFO, "stopping", LOG_TEXT("signal", number == SIGTERM ? "TERM" : "INT"));
 	drain(signals);
 	log_line(LEVEL_INFO, "stopped");
 }
 
 /* Not ready any more, but serving, until load balancers know; then what runs may finish. A second
- * signal ends the wait for load balancers. */
+ * signal ends all of that at once. Without load balancers (no delay) nobody comes any more when
+ * the last connection has gone. */
 static void drain(const sigset_t *signals)
 {
+	const int64_t delay_us = process.settings.drain_delay_us;
+	const int64_t begun_us = clock_monotonic_us();
+	int64_t timeout_us = process.settings.drain_timeout_us;
+
 	atomic_store(&process.draining, true);
 	threads_announce();
-	wait_or_signal(signals, process.settings.drain_delay_us);
-	threads_close(clock_monotonic_us() + process.settings.drain_timeout_us);
+	if (wait_for_signal(signals, begun_us + delay_us) != 0)
+		timeout_us = 0;
+	threads_close(clock_monotonic_us() + timeout_us);
+	if (wait_for_signal(signals, INT64_MAX) != 0)
+		threads_hurry();
 	threads_join();
 }
 
-static void wait_or_signal(const sigset_t *signals, int64_t us)
+/* SIGTERM or SIGINT; 0: it is that late, or all threads have ended. */
+static int wait_for_signal(const sigset_t *signals, int64_t until_us)
 {
-	const struct timespec time = {.tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000};
+	int number = 0;
 
-	if (us > 0)
-		sigtimedwait(signals, NULL, &time);
+	while (number != SIGTERM && number != SIGINT) {
+		const int64_t left_us = until_us - clock_monotonic_us();
+		const struct timespec left = {
+			.tv_sec = left_us / 1000000, .tv_nsec = left_us % 1000000 * 1000};
+
+		if (left_us <= 0 || threads_have_ended())
+			return 0;
+		number = sigtimedwait(signals, NULL, &left);
+	}
+	return number;
 }
 
 const struct token_rules *service_token_rules(void)

@@ -18,6 +18,8 @@ struct settings {
 	int log_level;
 	int64_t drain_delay_us;
 	int64_t drain_timeout_us;
+	int64_t keep_alive_us;
+	int64_t connection_age_us; /* 0: never */
 	struct str currency;
 	struct token_rules token_rules;
 	struct str internal_secrets;

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
 enum {
 	STATEMENTS_WAITING_MAX = 1024,
@@ -30,6 +31,7 @@ static void open_redis(struct service_thread *t);
 static void open_peers(struct service_thread *t);
 static void tear_down(struct service_thread *t);
 static void report(bool started, struct str error);
+static void report_end(void);
 static void beat(struct loop_timer *timer);
 static void announce(struct loop_message *message);
 static void begin_close(struct loop_message *message);
@@ -78,14 +80,28 @@ void threads_announce(void)
 
 void threads_close(int64_t until_us)
 {
+	atomic_store(&process.drain_until_us, until_us);
 	for (unsigned i = 0; i < process.thread_count; i++) {
 		struct service_thread *const t = &process.threads[i];
 
-		if (t->loop == NULL)
-			continue; /* it could not start */
-		t->drain_until_us = until_us;
-		loop_post(t->loop, &t->close);
+		if (t->loop != NULL) /* else it could not start */
+			loop_post(t->loop, &t->close);
 	}
+}
+
+void threads_hurry(void)
+{
+	atomic_store(&process.drain_until_us, 0);
+}
+
+bool threads_have_ended(void)
+{
+	bool ended;
+
+	pthread_mutex_lock(&process.lock);
+	ended = process.ended == process.thread_count;
+	pthread_mutex_unlock(&process.lock);
+	return ended;
 }
 
 void threads_join(void)
@@ -110,6 +126,7 @@ static void *thread_main(void *arg)
 	if (good) {
 		loop_run(t->loop);
 		tear_down(t);
+		report_end();
 	}
 	return NULL;
 }
@@ -228,6 +245,14 @@ static void report(bool started, struct str error)
 	pthread_mutex_unlock(&process.lock);
 }
 
+static void report_end(void)
+{
+	pthread_mutex_lock(&process.lock);
+	process.ended++;
+	pthread_mutex_unlock(&process.lock);
+	kill(getpid(), THREAD_ENDED);
+}
+
 /* Shows that the loop turns, starts jobs, takes new keys over, and finds out when the thread is
  * ready. */
 static void beat(struct loop_timer *timer)
@@ -254,14 +279,14 @@ static void announce(struct loop_message *message)
 {
 	struct service_thread *const t = CONTAINER_OF(message, struct service_thread, announce);
 
-	server_worker_announce(t->server);
+	server_worker_announce(t->server, process.settings.drain_delay_us);
 }
 
 static void begin_close(struct loop_message *message)
 {
 	struct service_thread *const t = CONTAINER_OF(message, struct service_thread, close);
 
-	server_worker_close(t->server);
+	server_worker_close(t->server, process.settings.drain_delay_us > 0);
 	if (t->index == 0)
 		jobs_stop();
 	look_whether_drained(&t->drain);
@@ -273,7 +298,7 @@ static void look_whether_drained(struct loop_timer *timer)
 	const int64_t now_us = clock_monotonic_us();
 	const bool busy = !server_worker_drain(t->server) || (t->index == 0 && jobs_run());
 
-	if (!busy || now_us >= t->drain_until_us)
+	if (!busy || now_us >= atomic_load(&process.drain_until_us))
 		loop_stop(t->loop);
 	else
 		loop_timer_set(t->loop, &t->drain, loop_now_us(t->loop) + DRAIN_LOOK_US);
