@@ -97,7 +97,7 @@ static enum fault shake_hands(struct watch *w, struct str url, struct str token)
 	const char *const slashes = memmem(url.at, url.len, "://", 3);
 	struct str rest = str_skip(url, slashes != NULL ? (size_t)(slashes + 3 - url.at) : 0);
 	uint8_t bytes[KEY_BYTES];
-	struct str authority, head;
+	struct str authority, head = STR_NONE;
 
 	random_bytes(bytes, sizeof bytes);
 	const struct str key =
