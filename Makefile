@@ -9,7 +9,7 @@ SEED ?= 200
 PYTEST = .venv/bin/python -m pytest -q -n 3 --dist loadfile tests
 export CMAKE_C_COMPILER_LAUNCHER ?= $(shell command -v ccache)
 
-.PHONY: help deps build run stop logs status clean-run test test-unit test-api test-asan lint asan bench fuzz coverage rootfs image backing-image clean
+.PHONY: help deps build run stop logs status clean-run test test-unit test-api test-asan lint asan bench fuzz coverage rootfs image backing-image test-image clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -54,6 +54,7 @@ asan test-asan: ## units and whole system under AddressSanitizer and UndefinedBe
 	@BUILD=build/asan $(PYTEST)
 
 lint: ## formatting, static analysis, shell scripts, the packages' order
+	@tools/deps lint test
 	@tools/lint
 
 coverage: ## line coverage of pkg/ by the unit tests (at least 85 %)
@@ -83,6 +84,11 @@ image: rootfs ## build the image bodega:VERSION with Docker
 
 backing-image: ## build bodega-backing:VERSION: PostgreSQL, Redis and RabbitMQ (BASE=debian:bookworm-slim)
 	@tools/image backing
+
+test-image: rootfs ## what the image holds; where there is Docker, how it runs, and the shop under compose
+	@tools/deps test
+	@if docker version >/dev/null 2>&1; then tools/image && tools/image backing; fi
+	@.venv/bin/python -m pytest -q tests/image
 
 clean: ## remove what was built
 	@rm -rf build
