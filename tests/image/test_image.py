@@ -8,7 +8,7 @@ import time
 import pytest
 
 from image.conftest import project_version, run, succeed
-from shop import PROGRAMS
+from shop import PAIRS, PROGRAMS
 
 # What a careful cluster allows.
 LOCKED = ("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--network=none")
@@ -54,7 +54,7 @@ def test_migrations_are_found_without_being_named(image):
 def gateway(image):
     """A gateway that nobody serves: it lives, shows its documentation, and is not ready."""
     secret = base64.b64encode(bytes(32)).decode()
-    secrets = f"gateway orders {secret}\ngateway products {secret}\n"
+    secrets = "".join(f"{caller} {callee} {secret}\n" for caller, callee in PAIRS)
     environment = {"USERS_URL": "http://127.0.0.1:8081", "PRODUCTS_URL": "http://127.0.0.1:8082", "ORDERS_URL": "http://127.0.0.1:8083",
                    "TLS_PORT": "0", "ADMIN_PORT": "9080", "INTERNAL_SECRETS": secrets}
     options = [word for name, value in environment.items() for word in ("--env", f"{name}={value}")]
