@@ -78,6 +78,7 @@ static const struct field address_fields[] = {
 	FIELD(struct upstream_address_state, calls, INT32, OUTPUT),
 	FIELD(struct upstream_address_state, idle, INT32, OUTPUT),
 	FIELD(struct upstream_address_state, refused, BOOL, OUTPUT),
+	FIELD(struct upstream_address_state, closing, BOOL, OUTPUT),
 };
 static const struct field_table address_table =
 	FIELD_TABLE(struct upstream_address_state, address_fields);

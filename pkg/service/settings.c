@@ -317,8 +317,9 @@ static void check_peer(
 		addresses[i] = address_of(s, urls.at[i]);
 		if (addresses[i].at == NULL || !upstream_address_valid(addresses[i]))
 			fail_field(s, scope_format(s, "the URL of %s", peer->name), "format",
-				"must be http://address:port with a numeric address and without a "
-				"path: %.*s",
+				"must be http://host:port with a name or a numeric address, "
+				"without "
+				"a path: %.*s",
 				STR_ARG(urls.at[i]));
 	}
 	if (urls.count > UPSTREAM_ADDRESSES_MAX)

@@ -47,7 +47,7 @@ static const struct variable good[] = {
 	{"DATABASE_URL", "postgresql:///orders_db"},
 	{"CURSOR_SECRET", KEY},
 	{"PRODUCTS_URL", "http://127.0.0.1:8082,http://127.0.0.2/"},
-	{"USERS_URL", "http://[::1]:8081"},
+	{"USERS_URL", "http://[::1]:8081,http://bodega-users-headless:8081/,http://users"},
 	{"INTERNAL_SECRETS", "orders products " KEY},
 };
 
@@ -88,6 +88,8 @@ static void defaults_and_what_is_given(void **state)
 	assert_str_equal(settings.peer_addresses[0].at[0], STR("127.0.0.1:8082"));
 	assert_str_equal(settings.peer_addresses[0].at[1], STR("127.0.0.2:80"));
 	assert_str_equal(settings.peer_addresses[1].at[0], STR("[::1]:8081"));
+	assert_str_equal(settings.peer_addresses[1].at[1], STR("bodega-users-headless:8081"));
+	assert_str_equal(settings.peer_addresses[1].at[2], STR("users:80"));
 	assert_ptr_equal(settings.peer_secrets[0], &settings.secrets[0]);
 	assert_null(settings.peer_secrets[1]);
 }
@@ -124,7 +126,8 @@ static void each_mistake_is_named(void **state)
 		{"LISTEN_ADDRESS", "127.0.0.1:8080", "LISTEN_ADDRESS"},
 		{"PRODUCTS_URL", "http://127.0.0.1:8082/api", "the URL of products"},
 		{"PRODUCTS_URL", "http://user@127.0.0.1:8082", "the URL of products"},
-		{"PRODUCTS_URL", "http://localhost:8082", "the URL of products"},
+		{"PRODUCTS_URL", "http://10.0.0.256:8082", "the URL of products"},
+		{"PRODUCTS_URL", "http://pro_ducts..:8082", "the URL of products"},
 		{"PRODUCTS_URL", "http://127.0.0.1:0", "the URL of products"},
 		{"PRODUCTS_URL", NULL, "PRODUCTS_URL"},
 		{"USERS_URL", NULL, "USERS_URL"},

@@ -194,6 +194,7 @@ static void open_peers(struct service_thread *t)
 
 		if (settings->peers[i].proxied)
 			t->proxied[i] = upstream_new(t->loop, &config);
+		config.first = t->index == 0;
 		if (settings->peer_secrets[i] != NULL) {
 			config.sign = mac_sign;
 			config.sign_key = settings->peer_secrets[i];

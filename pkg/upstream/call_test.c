@@ -390,7 +390,8 @@ static void deadlines_end_calls(void **state)
 	raw_server_stop(&s);
 }
 
-/* The Nth wait fails or is cancelled, for every N: nothing stays open but idle connections. */
+/* The Nth wait fails or is cancelled, for every N up to 5 that a call comes to (at least the
+ * connect and the answer): nothing stays open but idle connections. */
 static void every_wait_may_fail(void **state)
 {
 	static const enum fault faults[] = {FAULT_UNAVAILABLE, FAULT_CANCELED};
@@ -399,17 +400,20 @@ static void every_wait_may_fail(void **state)
 	(void)state;
 	raw_server_start(&s, serve_drip, GOOD);
 	for (size_t i = 0; i < 2; i++) {
-		for (unsigned n = 1; n < 5; n++) {
-			struct upstream *u = upstream_at(&s);
-			struct probe p = {.u = u};
+		struct probe p;
+		unsigned n = 0;
 
+		do {
+			struct upstream *u = upstream_at(&s);
+
+			p = (struct probe){.u = u};
 			probe_start(&p, 5 * SECOND);
-			task_inject(p.task, n, faults[i]);
+			task_inject(p.task, ++n, faults[i]);
 			probe_wait(&p);
-			assert_int_equal(p.fault, faults[i]);
+			assert_true(p.fault == faults[i] || (p.fault == OK && n > 2));
 			upstream_free(u); /* checks that no slot is taken */
 			assert_int_equal(connections(), 0);
-		}
+		} while (p.fault != OK && n < 5);
 	}
 	raw_server_stop(&s);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Connections to a peer: slots, connecting, sending, reading, idling. A connection is connecting,
+ * Connections to a peer: connecting, sending, reading, idling. A connection is connecting,
  * carrying one call, or idle; in every state it is watched for input, so an idle one that the peer
  * closes (or writes to) is gone before it could be used. */
 #include "upstream/connection.h"
@@ -13,25 +13,10 @@
 #include "base/check.h"
 #include "log/log.h"
 
-/* A call that waits for a slot; on its fiber's stack. */
-struct waiter {
-	struct list link;
-	struct wait wait;
-	struct loop_timer timer;
-	struct upstream_address *granted;
-};
-
-static struct upstream_address *take_slot(
-	struct task *t, struct upstream *u, uint64_t tried, enum fault *fault);
-static struct upstream_address *find_address(struct upstream *u, uint64_t tried);
-static struct upstream_address *wait_for_slot(
-	struct task *t, struct upstream *u, enum fault *fault);
-static void give_slot(struct upstream_address *a);
 static struct upstream_connection *take_idle(struct upstream_address *a);
 static bool is_quiet(const struct upstream_connection *c);
 static enum fault dial(
 	struct task *t, struct upstream_address *a, struct upstream_connection **out);
-static void accepted(struct upstream_address *a);
 static enum fault connect_begin(
 	struct scope *s, struct upstream_address *a, struct upstream_connection *c);
 static enum fault connect_finish(struct task *t, struct upstream_connection *c);
@@ -44,18 +29,16 @@ static void on_timer(struct loop_timer *timer);
 static const struct loop_watch_events watch_events = {
 	.readable = on_readable, .writable = on_writable};
 
-enum fault upstream_connection_take(
-	struct task *t, struct upstream *u, bool fresh, struct upstream_connection **c)
+enum fault upstream_connection_take(struct task *t, struct upstream *u,
+	struct upstream_search *search, struct upstream_connection **c)
 {
-	uint64_t tried = 0;
-
 	for (;;) {
 		enum fault fault = OK;
-		struct upstream_address *a = take_slot(t, u, tried, &fault);
+		struct upstream_address *a = upstream_slot_take(t, u, &fault);
 
 		if (a == NULL)
 			return fault;
-		if (fresh)
+		if (search->fresh)
 			upstream_address_close_idle(a); /* one of its kind has just proved dead */
 		*c = take_idle(a);
 		if (*c != NULL)
@@ -63,98 +46,12 @@ enum fault upstream_connection_take(
 		fault = dial(t, a, c);
 		if (fault == OK)
 			return OK;
-		give_slot(a);
-		tried |= UINT64_C(1) << (a - u->addresses);
-		if (fault != FAULT_UNAVAILABLE ||
-			tried == UINT64_MAX >> (UPSTREAM_ADDRESSES_MAX - u->config.address_count))
+		upstream_slot_give(a);
+		if (fault != FAULT_UNAVAILABLE || ++search->refusals >= u->address_count)
 			return fault;
 		scope_forgive(&t->scope);
+		counter_inc(u->metrics.connect_retries);
 	}
-}
-
-/* ---- slots ---- */
-
-/* NULL: *fault says why there is none. A free slot is taken although others wait: they are handed
- * the slots that are given back, so one is free only at an address that refused when they came. */
-static struct upstream_address *take_slot(
-	struct task *t, struct upstream *u, uint64_t tried, enum fault *fault)
-{
-	struct upstream_address *a = find_address(u, tried);
-
-	if (a == NULL)
-		return wait_for_slot(t, u, fault);
-	a->taken++;
-	return a;
-}
-
-/* The one with the fewest calls; one that lately refused only when there is no other. */
-static struct upstream_address *find_address(struct upstream *u, uint64_t tried)
-{
-	const size_t count = u->config.address_count;
-	struct upstream_address *best = NULL;
-	bool best_refused = true;
-
-	u->turn++;
-	for (size_t i = 0; i < count; i++) {
-		const size_t at = (u->turn + i) % count;
-		struct upstream_address *a = &u->addresses[at];
-		const bool refused = a->refused_until_us > loop_now_us(u->loop);
-
-		if ((tried >> at & 1) != 0 || (refused && !best_refused))
-			continue;
-		if (best == NULL || refused < best_refused || a->taken < best->taken) {
-			best = a;
-			best_refused = refused;
-		}
-	}
-	return best != NULL && best->taken < u->config.connections_max ? best : NULL;
-}
-
-static void on_waited_too_long(struct loop_timer *timer)
-{
-	struct waiter *w = CONTAINER_OF(timer, struct waiter, timer);
-
-	list_remove(&w->link);
-	wait_done(&w->wait, FAULT_OVERLOADED);
-}
-
-static struct upstream_address *wait_for_slot(struct task *t, struct upstream *u, enum fault *fault)
-{
-	struct waiter w = {.wait.task = t, .timer.fire = on_waited_too_long};
-
-	if (u->waiter_count >= u->config.queue_max) {
-		*fault = fail(
-			&t->scope, FAULT_OVERLOADED, "too many calls wait for %s", u->config.name);
-		return NULL;
-	}
-	list_append(&u->waiters, &w.link);
-	u->waiter_count++;
-	gauge_add(u->metrics.waiting, 1);
-	loop_timer_set(u->loop, &w.timer, loop_now_us(u->loop) + task_left_us(t) / 2);
-	*fault = task_wait(t, &w.wait);
-	loop_timer_clear(u->loop, &w.timer);
-	list_remove(&w.link);
-	u->waiter_count--;
-	gauge_add(u->metrics.waiting, -1);
-	if (*fault == OK)
-		return w.granted;
-	*fault = fail(&t->scope, *fault, "no connection to %s became free in time", u->config.name);
-	return NULL;
-}
-
-/* To the call that has waited longest, else back to the address. */
-static void give_slot(struct upstream_address *a)
-{
-	struct list *first = list_take(&a->upstream->waiters);
-
-	if (first == NULL) {
-		a->taken--;
-		return;
-	}
-	struct waiter *w = CONTAINER_OF(first, struct waiter, link);
-	loop_timer_clear(a->upstream->loop, &w->timer);
-	w->granted = a;
-	wait_done(&w->wait, OK);
 }
 
 /* ---- connecting ---- */
@@ -194,14 +91,16 @@ static enum fault dial(struct task *t, struct upstream_address *a, struct upstre
 	*c = (struct upstream_connection){
 		.address = a, .fd = -1, .connecting = true, .timer.fire = on_timer};
 	gauge_add(a->upstream->metrics.connections, 1);
+	a->connecting++;
 	enum fault fault = connect_begin(&t->scope, a, c);
 	if (fault == OK)
 		fault = connect_finish(t, c);
+	a->connecting--;
 	if (fault != OK) {
 		discard(&c);
 		return fault;
 	}
-	accepted(a);
+	upstream_address_accepted(a);
 	*out = c;
 	return OK;
 }
@@ -209,22 +108,8 @@ static enum fault dial(struct task *t, struct upstream_address *a, struct upstre
 /* The address is for the log: whoever reads the problem document has no use for it. */
 static enum fault refused(struct scope *s, struct upstream_address *a, int error)
 {
-	const char *name = a->upstream->config.name;
-
-	counter_inc(a->upstream->metrics.refused);
-	if (a->refused_until_us == 0)
-		log_line(LEVEL_WARN, "a service takes no connections", LOG_TEXT("peer", name),
-			LOG_STR("address", a->text), LOG_TEXT("why", strerror(error)));
-	a->refused_until_us = loop_now_us(a->upstream->loop) + REFUSED_US;
-	return fail(s, FAULT_UNAVAILABLE, "%s is away", name);
-}
-
-static void accepted(struct upstream_address *a)
-{
-	if (a->refused_until_us != 0)
-		log_line(LEVEL_INFO, "a service takes connections again",
-			LOG_TEXT("peer", a->upstream->config.name), LOG_STR("address", a->text));
-	a->refused_until_us = 0;
+	upstream_address_refused(a, error);
+	return fail(s, FAULT_UNAVAILABLE, "%s is away", a->upstream->config.name);
 }
 
 static enum fault connect_begin(
@@ -232,13 +117,13 @@ static enum fault connect_begin(
 {
 	static const int on = 1;
 
-	c->fd = socket(a->at.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	c->fd = socket(a->target.at.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (c->fd < 0)
 		return fail(s, FAULT_OVERLOADED, "no socket for a call to %s: %s",
 			a->upstream->config.name, strerror(errno));
-	if (a->at.any.sa_family != AF_UNIX)
+	if (a->target.at.any.sa_family != AF_UNIX)
 		(void)setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-	if (connect(c->fd, &a->at.any, a->len) != 0 && errno != EINPROGRESS)
+	if (connect(c->fd, &a->target.at.any, a->target.len) != 0 && errno != EINPROGRESS)
 		return refused(s, a, errno);
 	c->watch = loop_watch_new(a->upstream->loop, c->fd, &watch_events, c);
 	if (c->watch == NULL)
@@ -339,7 +224,8 @@ void upstream_connection_keep(struct upstream_connection **c)
 	struct upstream_connection *kept = *c;
 	struct upstream_address *a = kept->address;
 
-	if (kept->ended || kept->unsent[0].iov_len + kept->unsent[1].iov_len > 0) {
+	if (kept->ended || kept->unsent[0].iov_len + kept->unsent[1].iov_len > 0 || a->gone ||
+		upstream_address_is_closing(a)) {
 		upstream_connection_drop(c);
 		return;
 	}
@@ -350,7 +236,7 @@ void upstream_connection_keep(struct upstream_connection **c)
 	loop_watch_read(kept->watch, true);
 	loop_timer_set(a->upstream->loop, &kept->timer, loop_now_us(a->upstream->loop) + IDLE_US);
 	list_prepend(&a->idle, &kept->link);
-	give_slot(a);
+	upstream_slot_give(a);
 }
 
 void upstream_connection_drop(struct upstream_connection **c)
@@ -359,7 +245,7 @@ void upstream_connection_drop(struct upstream_connection **c)
 		return;
 	struct upstream_address *a = (*c)->address;
 	discard(c);
-	give_slot(a);
+	upstream_slot_give(a);
 }
 
 static void discard(struct upstream_connection **c)

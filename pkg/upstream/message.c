@@ -162,8 +162,8 @@ static bool read_framing(const struct phr_header *headers, size_t count, struct 
 	*why = "the answer has both Content-Length and Transfer-Encoding";
 	if (chunked && *length >= 0)
 		return false;
-	if (is_listed(headers, count, STR("close")))
-		head->keep = false;
+	head->closing = is_listed(headers, count, STR("close"));
+	head->keep = head->keep && !head->closing;
 	head->body.kind = chunked ? BODY_CHUNKED : *length >= 0 ? BODY_LENGTH : BODY_UNTIL_CLOSE;
 	head->body.left = *length;
 	head->body.decoder.consume_trailer = 1;

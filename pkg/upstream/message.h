@@ -34,6 +34,7 @@ struct upstream_head {
 	size_t bytes; /* that the head took */
 	int status; /* 100–599 */
 	bool keep; /* the connection may carry another request */
+	bool closing; /* the peer says that it will not */
 	struct upstream_body body;
 };
 

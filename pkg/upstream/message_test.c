@@ -286,7 +286,10 @@ static void addresses(void **state)
 	} rows[] = {{"127.0.0.1:8082", true}, {"http://127.0.0.1:8082", true},
 		{"http://127.0.0.1:8082/", true}, {"[::1]:8082", true}, {"unix:/tmp/x", true},
 		{"127.0.0.1", false}, {"127.0.0.1:", false}, {"127.0.0.1:0", false},
-		{"127.0.0.1:65536", false}, {"127.0.0.1:80x", false}, {"localhost:80", false},
+		{"127.0.0.1:65536", false}, {"127.0.0.1:80x", false}, {"localhost:80", true},
+		{"http://bodega-orders-headless.shop.svc:8083/", true}, {"orders", false},
+		{"or ders:80", false}, {"user@orders:80", false}, {"[orders]:80", false},
+		{"[127.0.0.1]:80", false}, {"::1:80", false}, {"http://:80", false},
 		{"127.0.0.256:80", false}, {"[::1:80", false}, {"[zz]:80", false}, {"", false},
 		{":", false}, {"unix:", false}, {"unix:relative", false},
 		{"https://127.0.0.1:1", false}, {"http://127.0.0.1:1/path", false}};

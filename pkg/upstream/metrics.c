@@ -10,6 +10,13 @@ static struct counter *outcome_counter(const char *peer, const char *outcome)
 		LABELS({"peer", str_from(peer)}, {"outcome", str_from(outcome)}));
 }
 
+static struct counter *out_counter(const char *peer, struct str why)
+{
+	return counter_get("bodega_upstream_ejections_total",
+		"Addresses of other services that became a last choice for a while",
+		LABELS({"peer", str_from(peer)}, {"why", why}));
+}
+
 void upstream_metrics_init(struct upstream_metrics *m, const char *peer)
 {
 	static const char *const classes[UPSTREAM_CLASSES] = {"2xx", "3xx", "4xx", "5xx"};
@@ -27,6 +34,20 @@ void upstream_metrics_init(struct upstream_metrics *m, const char *peer)
 		"Calls sent again because a kept-alive connection was dead", of_peer);
 	m->refused = counter_get("bodega_upstream_connects_failed_total",
 		"Connections that an address did not take", of_peer);
+	m->connect_retries = counter_get("bodega_upstream_connect_retries_total",
+		"Calls that went on to another address because one took no connection", of_peer);
+	m->out[OUT_REFUSED] = out_counter(peer, STR("refused"));
+	m->out[OUT_CLOSING] = out_counter(peer, STR("closing"));
+	m->addresses =
+		gauge_get("bodega_upstream_addresses", "Addresses of other services", of_peer);
+	m->lookups_failed = counter_get("bodega_upstream_lookups_failed_total",
+		"Look-ups of other services' names that failed", of_peer);
+}
+
+void upstream_metrics_addresses(struct upstream *u, int more)
+{
+	if (u->config.first)
+		gauge_add(u->metrics.addresses, more);
 }
 
 void upstream_metrics_call(struct upstream *u, enum fault fault, int status, int64_t began_us)

@@ -98,6 +98,124 @@ static void refused_connects_go_elsewhere(void **state)
 	raw_server_stop(&s);
 }
 
+#define CLOSING "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
+
+/* An answer that says so comes from a program that drains: it gets no calls while there is another,
+ * for 10 s. */
+static void closing_addresses_are_left(void **state)
+{
+	struct upstream_address_state *states;
+	static struct raw_server s[2];
+	struct scope scope;
+
+	(void)state;
+	raw_server_start(&s[0], serve_text, CLOSING);
+	raw_server_start(&s[1], serve_text, GOOD);
+	struct str addresses[] = {str_from(s[0].address), str_from(s[1].address)};
+	struct upstream *u = upstream_to(addresses, 2, 4);
+	for (int i = 0; i < 6; i++) {
+		const struct probe p = call(u, "POST");
+		assert_outcome(&p, OK, 200, "ok");
+	}
+	assert_int_equal(atomic_load(&s[0].requests), 1);
+	scope_begin(&scope);
+	assert_int_equal(upstream_states(u, &scope, &states), 2);
+	assert_true(states[0].closing && !states[0].refused && !states[1].closing);
+	scope_end(&scope);
+	clock_advance_us(10 * SECOND);
+	loop_turn(loop, 0);
+	for (int i = 0; i < 2; i++) {
+		const struct probe p = call(u, "POST");
+		assert_outcome(&p, OK, 200, "ok");
+	}
+	assert_int_equal(atomic_load(&s[0].requests), 2);
+	upstream_free(u);
+	raw_server_stop(&s[0]);
+	raw_server_stop(&s[1]);
+}
+
+/* One that drains still serves. */
+static void closing_is_better_than_refusing(void **state)
+{
+	const struct counter *failed = counter_get("bodega_upstream_connects_failed_total",
+		"Connections that an address did not take", LABELS({"peer", STR("peer")}));
+	const uint64_t before = counter_value(failed);
+	struct raw_server s;
+	char closed[64];
+
+	(void)state;
+	raw_server_start(&s, serve_text, CLOSING);
+	struct str addresses[] = {closed_address(closed), str_from(s.address)};
+	struct upstream *u = upstream_to(addresses, 2, 4);
+	for (int i = 0; i < 6; i++) {
+		const struct probe p = call(u, "POST");
+		assert_outcome(&p, OK, 200, "ok");
+	}
+	assert_int_equal(counter_value(failed), before + 1);
+	upstream_free(u);
+	raw_server_stop(&s);
+}
+
+static void serve_last_closing(struct raw_connection *c)
+{
+	char byte;
+
+	if (raw_read(c) && read(gate[0], &byte, 1) == 1)
+		raw_write(c, c->nth == 1 ? STR(CLOSING) : STR(GOOD));
+	raw_wait_closed(c);
+}
+
+/* What is idle there is closed as well, for it would be closed under the next call, and so is what
+ * becomes idle: nothing keeps the program from ending. */
+static void nothing_is_kept_to_closing_addresses(void **state)
+{
+	struct raw_server s;
+	struct probe p[3];
+
+	(void)state;
+	gate_make();
+	raw_server_start(&s, serve_last_closing, NULL);
+	struct upstream *u = upstream_at(&s);
+	for (size_t i = 0; i < 3; i++) {
+		p[i] = (struct probe){.u = u};
+		probe_start(&p[i], 5 * SECOND);
+		turn_until(&s.requests, (int)i + 1);
+	}
+	for (size_t ended_before = 0; ended_before < 3; ended_before++) {
+		gate_open(1);
+		while (p[0].done + p[1].done + p[2].done <= (int)ended_before)
+			loop_turn(loop, 100);
+	}
+	for (size_t i = 0; i < 3; i++)
+		assert_outcome(&p[i], OK, 200, "ok");
+	assert_int_equal(connections(), 0);
+	upstream_free(u);
+	raw_server_stop(&s);
+	gate_close();
+}
+
+/* Reset before a byte was sent: for every method as good as refused. */
+static void reset_connects_go_elsewhere(void **state)
+{
+	char dying[64];
+	const int listener = raw_listen(dying);
+	struct raw_server s;
+
+	(void)state;
+	raw_server_start(&s, serve_text, GOOD);
+	struct str addresses[] = {str_from(dying), str_from(s.address)};
+	struct upstream *u = upstream_to(addresses, 2, 4);
+	struct probe p = {.u = u, .method = "POST"};
+	probe_start(&p, 5 * SECOND);
+	while (connections() == 0)
+		loop_turn(loop, 0); /* the connect has begun; nobody accepts it */
+	close(listener);
+	probe_wait(&p);
+	assert_outcome(&p, OK, 200, "ok");
+	upstream_free(u);
+	raw_server_stop(&s);
+}
+
 /* A peer that comes back is found again although its address is still marked. */
 static void the_only_address_is_tried_always(void **state)
 {
@@ -352,6 +470,10 @@ int main(void)
 		cmocka_unit_test(connections_are_kept),
 		cmocka_unit_test(idle_connections_are_watched),
 		cmocka_unit_test(refused_connects_go_elsewhere),
+		cmocka_unit_test(closing_addresses_are_left),
+		cmocka_unit_test(closing_is_better_than_refusing),
+		cmocka_unit_test(nothing_is_kept_to_closing_addresses),
+		cmocka_unit_test(reset_connects_go_elsewhere),
 		cmocka_unit_test(the_only_address_is_tried_always),
 		cmocka_unit_test(the_queue_is_fair_and_bounded),
 		cmocka_unit_test(waiters_give_up_in_time),

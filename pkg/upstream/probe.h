@@ -99,6 +99,7 @@ static inline struct upstream *upstream_to(
 	return upstream_new(loop, &(struct upstream_config){.name = "peer",
 					  .addresses = addresses,
 					  .address_count = count,
+					  .first = true,
 					  .connections_max = connections,
 					  .queue_max = 2,
 					  .body_bytes_max = BODY_MAX});

@@ -70,17 +70,26 @@ static inline void *raw_server_run(void *arg)
 	return NULL;
 }
 
-/* A listening socket on a free loopback port, whose text goes into address. */
-static inline int raw_listen(char address[64])
+/* A listening socket on a port (0: a free one) of a loopback address; the text goes into address.
+ */
+static inline int raw_listen_at(const char *host, uint16_t port, char address[64])
 {
-	struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	static const int on = 1;
+	struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(port)};
 	socklen_t len = sizeof at;
 	const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	CHECK(fd >= 0 && bind(fd, (struct sockaddr *)&at, sizeof at) == 0);
-	CHECK(listen(fd, 64) == 0 && getsockname(fd, (struct sockaddr *)&at, &len) == 0);
-	snprintf(address, 64, "127.0.0.1:%u", ntohs(at.sin_port));
+	CHECK(fd >= 0 && inet_pton(AF_INET, host, &at.sin_addr) == 1);
+	CHECK(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0);
+	CHECK(bind(fd, (struct sockaddr *)&at, sizeof at) == 0 && listen(fd, 64) == 0);
+	CHECK(getsockname(fd, (struct sockaddr *)&at, &len) == 0);
+	snprintf(address, 64, "%s:%u", host, ntohs(at.sin_port));
 	return fd;
+}
+
+static inline int raw_listen(char address[64])
+{
+	return raw_listen_at("127.0.0.1", 0, address);
 }
 
 /* The same on a Unix socket; the address is given: "unix:/path". */
@@ -95,22 +104,35 @@ static inline int raw_listen_unix(const char *address)
 	return fd;
 }
 
-/* On a free port, or on the Unix socket that s->address names already. */
-static inline void raw_server_start_there(
-	struct raw_server *s, raw_serve_fn *serve, const void *arg)
+static inline void raw_server_run_on(
+	struct raw_server *s, int listener, raw_serve_fn *serve, const void *arg)
 {
+	s->listener = listener;
 	s->serve = serve;
 	s->arg = arg;
 	CHECK(sem_init(&s->closed, 0, 0) == 0);
-	s->listener = s->address[0] != '\0' ? raw_listen_unix(s->address) : raw_listen(s->address);
 	CHECK(pthread_create(&s->thread, NULL, raw_server_run, s) == 0);
 }
 
-static inline void raw_server_start(struct raw_server *s, raw_serve_fn *serve, const void *arg)
+/* On the Unix socket that s->address names already. */
+static inline void raw_server_start_there(
+	struct raw_server *s, raw_serve_fn *serve, const void *arg)
+{
+	raw_server_run_on(s, raw_listen_unix(s->address), serve, arg);
+}
+
+static inline void raw_server_start_at(
+	struct raw_server *s, const char *host, uint16_t port, raw_serve_fn *serve, const void *arg)
 {
 	memset(s, 0, sizeof *s);
 	pthread_mutex_init(&s->mutex, NULL);
-	raw_server_start_there(s, serve, arg);
+	raw_server_run_on(s, raw_listen_at(host, port, s->address), serve, arg);
+}
+
+/* On a free port. */
+static inline void raw_server_start(struct raw_server *s, raw_serve_fn *serve, const void *arg)
+{
+	raw_server_start_at(s, "127.0.0.1", 0, serve, arg);
 }
 
 /* After the clients have closed their connections: waits for the threads. */

@@ -45,25 +45,36 @@ struct upstream *upstream_new(struct loop *l, const struct upstream_config *conf
 	CHECK(config->address_count <= UPSTREAM_ADDRESSES_MAX);
 	CHECK(config->connections_max > 0);
 	*u = (struct upstream){.loop = l, .config = *config, .arena = arena_new()};
+	list_init(&u->addresses);
+	list_init(&u->gone);
 	list_init(&u->waiters);
 	upstream_metrics_init(&u->metrics, config->name);
-	u->addresses = arena_alloc_array(u->arena, config->address_count, sizeof u->addresses[0]);
+	u->names = arena_alloc_array(u->arena, config->address_count, sizeof u->names[0]);
 	for (size_t i = 0; i < config->address_count; i++) {
-		struct upstream_address *a = &u->addresses[i];
+		const struct str text = arena_dup(u->arena, config->addresses[i]);
+		struct upstream_target target;
 
-		CHECK(upstream_address_parse(arena_dup(u->arena, config->addresses[i]), a));
-		a->upstream = u;
-		list_init(&a->idle);
+		CHECK(upstream_target_parse(text, &target));
+		if (target.name.len > 0)
+			upstream_name_start(u, &u->names[u->name_count++], &target);
+		else
+			upstream_address_add(
+				u, NULL, &target, target.port > 0 ? target.host : text);
 	}
 	return u;
 }
 
 void upstream_free(struct upstream *u)
 {
-	CHECK(list_is_empty(&u->waiters));
-	for (size_t i = 0; i < u->config.address_count; i++) {
-		CHECK(u->addresses[i].taken == 0);
-		upstream_address_close_idle(&u->addresses[i]);
+	CHECK(list_is_empty(&u->waiters) && list_is_empty(&u->gone));
+	for (size_t i = 0; i < u->name_count; i++)
+		upstream_name_stop(&u->names[i]);
+	while (!list_is_empty(&u->addresses)) {
+		struct upstream_address *a =
+			CONTAINER_OF(u->addresses.next, struct upstream_address, link);
+
+		CHECK(a->taken == 0);
+		upstream_address_retire(a);
 	}
 	arena_unref(u->arena);
 	free(u);
@@ -72,18 +83,21 @@ void upstream_free(struct upstream *u)
 size_t upstream_states(
 	const struct upstream *u, struct scope *s, struct upstream_address_state **states)
 {
-	const size_t count = u->config.address_count;
+	const int64_t now_us = loop_now_us(u->loop);
+	size_t count = 0;
 
-	*states = arena_alloc_array(s->arena, count, sizeof **states);
-	for (size_t i = 0; i < count; i++) {
-		const struct upstream_address *a = &u->addresses[i];
-		struct upstream_address_state *state = &(*states)[i];
+	*states = arena_alloc_array(
+		s->arena, u->address_count > 0 ? u->address_count : 1, sizeof **states);
+	for (const struct list *l = u->addresses.next; l != &u->addresses; l = l->next) {
+		const struct upstream_address *a = CONTAINER_OF(l, struct upstream_address, link);
+		struct upstream_address_state *state = &(*states)[count++];
 
-		state->address = scope_dup(s, a->text);
+		state->address = scope_dup(s, str_from(a->text));
 		state->calls = (int32_t)a->taken;
-		for (const struct list *l = a->idle.next; l != &a->idle; l = l->next)
+		for (const struct list *idle = a->idle.next; idle != &a->idle; idle = idle->next)
 			state->idle++;
-		state->refused = a->refused_until_us > loop_now_us(u->loop);
+		state->refused = a->refused_until_us > now_us;
+		state->closing = upstream_address_is_closing(a);
 	}
 	return count;
 }
@@ -148,14 +162,17 @@ static enum fault exchange(struct task *t, struct call *call)
 	TRY(upstream_request_check(&t->scope, request));
 
 	const size_t header_count = request->header_count;
+	struct upstream_search search = {0};
 	bool is_repeat = false;
-	for (bool fresh = false;; fresh = true) {
-		TRY(upstream_connection_take(t, call->u, fresh, &call->c));
+	for (;;) {
+		TRY(upstream_connection_take(t, call->u, &search, &call->c));
 		request->header_count = header_count;
 		const enum fault fault = converse(t, call);
 		call->sent = call->sent || call->c->written;
 		if (fault == OK) {
 			call->reply->repeated = is_repeat;
+			if (call->head.closing)
+				upstream_address_closing(call->c->address);
 			return OK;
 		}
 		is_repeat = call->sent;
@@ -165,13 +182,13 @@ static enum fault exchange(struct task *t, struct call *call)
 		upstream_connection_drop(&call->c);
 		scope_forgive(&t->scope);
 		counter_inc(call->u->metrics.retries);
+		search.fresh = true;
 	}
 }
 
 static enum fault converse(struct task *t, struct call *call)
 {
 	const struct upstream_config *config = &call->u->config;
-	const struct upstream_address *a = call->c->address;
 	const int64_t left_ms = task_left_us(t) / 1000;
 	const int64_t theirs_ms = left_ms > 2 * HOP_MS ? left_ms - HOP_MS : left_ms / 2;
 
@@ -181,7 +198,7 @@ static enum fault converse(struct task *t, struct call *call)
 	upstream_header(call->request, STR("bodega-deadline-ms"), buf_str(&deadline));
 	if (config->sign != NULL)
 		config->sign(t, config, call->request);
-	const struct str host = a->at.any.sa_family == AF_UNIX ? STR("localhost") : a->text;
+	const struct str host = call->c->address->target.host;
 	upstream_connection_send(
 		call->c, upstream_head_write(&t->scope, call->request, host), call->request->body);
 	return read_head(t, call);

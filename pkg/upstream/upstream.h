@@ -5,17 +5,21 @@
 #include "http/stream.h"
 
 /* Calls to another service: HTTP/1.1 over a thread's pool of kept-alive connections, each call
- * bounded by the task's deadline. Least outstanding calls choose the address. A refused or reset
- * connect (no byte of the request sent) tries another address for every method; a kept-alive
- * connection that turns out dead before any byte of the answer is tried once more for idempotent
- * methods and requests with an Idempotency-Key. */
+ * bounded by the task's deadline. A name's addresses are looked up every 5 s, off the loop; while
+ * that fails the last ones are kept. Least outstanding calls choose the address. One that refuses
+ * or resets a connect (no byte of the request sent) is a last choice for 10 s, and the call goes on
+ * to another one whatever its method; so is one whose answer says `Connection: close`, for there a
+ * program drains. A kept-alive connection that turns out dead before any byte of the answer is
+ * tried once more for idempotent methods and requests with an Idempotency-Key. */
 struct upstream;
 struct upstream_request;
 
 struct upstream_config {
 	const char *name; /* "products": in metrics, logs and the MAC */
-	const struct str *addresses; /* "127.0.0.1:8082", "unix:/path" (a static list) */
+	const struct str *addresses; /* "127.0.0.1:8082", "products:8082", "unix:/path" */
 	size_t address_count; /* at most UPSTREAM_ADDRESSES_MAX */
+	bool first; /* the process' one pool of this peer that counts and logs what all of them see
+	               alike: addresses and look-ups */
 	unsigned connections_max; /* an address and thread */
 	unsigned queue_max; /* calls waiting for a connection; more: FAULT_OVERLOADED */
 	size_t body_bytes_max; /* of an answer read whole */
@@ -74,14 +78,15 @@ struct upstream_address_state {
 	int32_t calls; /* under way */
 	int32_t idle; /* connections kept */
 	bool refused; /* lately: it is the last choice */
+	bool closing; /* it said so lately: it is the last choice but for those */
 };
 
-/* One for each address, in s. */
+/* One for each address in rotation, in s. */
 size_t upstream_states(
 	const struct upstream *u, struct scope *s, struct upstream_address_state **states);
 
-/* A numeric address with a port ("127.0.0.1:8082", "[::1]:8082"; "http://" before and '/' behind it
- * are allowed) or "unix:/path". */
+/* An address or a name with a port ("127.0.0.1:8082", "[::1]:8082", "products:8082"; "http://"
+ * before and '/' behind it are allowed) or "unix:/path". */
 bool upstream_address_valid(struct str address);
 
 /* Name in lower case; both live until the call has ended. */
