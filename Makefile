@@ -9,7 +9,7 @@ SEED ?= 200
 PYTEST = .venv/bin/python -m pytest -q -n 3 --dist loadfile tests
 export CMAKE_C_COMPILER_LAUNCHER ?= $(shell command -v ccache)
 
-.PHONY: help deps build run stop logs status clean-run test test-unit test-api test-asan lint asan bench fuzz coverage rootfs image backing-image test-image clean
+.PHONY: help deps build run stop logs status clean-run test test-unit test-api test-asan test-tsan lint lint-chart asan bench fuzz coverage rootfs image backing-image test-image clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -53,9 +53,17 @@ asan test-asan: ## units and whole system under AddressSanitizer and UndefinedBe
 	@tools/with-servers --rabbitmq ctest --test-dir build/asan --output-on-failure -j2
 	@BUILD=build/asan $(PYTEST)
 
+test-tsan: ## units where threads meet, under ThreadSanitizer
+	@$(MAKE) --no-print-directory build PRESET=tsan
+	@tools/with-servers --rabbitmq ctest --test-dir build/tsan --output-on-failure -R '^(log|metrics|fiber|auth|redis|upstream)_'
+
 lint: ## formatting, static analysis, shell scripts, the packages' order
 	@tools/deps lint test
 	@tools/lint
+
+lint-chart: ## the Helm chart and k8s/ alone: unit tests, the API's schemas, good practice, drift; builds what it needs with Go
+	@tools/chart-tools --build
+	@tools/lint-chart
 
 coverage: ## line coverage of pkg/ by the unit tests (at least 85 %)
 	@tools/deps build run test

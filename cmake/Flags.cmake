@@ -27,7 +27,12 @@ endif()
 
 # Fault points (fail or cancel the Nth wait, crash at a named step) exist everywhere but in what ships.
 if(CMAKE_BUILD_TYPE STREQUAL "Release")
-	add_compile_options(-fstack-protector-strong -fstack-clash-protection -D_FORTIFY_SOURCE=2 -fcf-protection)
+	add_compile_options(-fstack-protector-strong -fstack-clash-protection -D_FORTIFY_SOURCE=2)
+	if(CMAKE_SYSTEM_PROCESSOR STREQUAL "x86_64")
+		add_compile_options(-fcf-protection)
+	elseif(CMAKE_SYSTEM_PROCESSOR STREQUAL "aarch64")
+		add_compile_options(-mbranch-protection=standard)
+	endif()
 	add_link_options(-Wl,-z,relro,-z,now -pie)
 else()
 	add_compile_definitions(BODEGA_FAULTS=1)
