@@ -7,6 +7,7 @@
 
 struct settings {
 	struct texts cors_origins; /* who may call from a browser; "*": anyone */
+	struct texts trusted_proxies; /* addresses and networks */
 	struct str docs_dir; /* Swagger UI's files and openapi.json; STR_NONE: no /docs */
 };
 
@@ -26,6 +27,14 @@ void receive(struct scope *s, struct request *request);
 /* The target (path and query) of the operation that an older client's target stands for; the same
  * when it is none of these. */
 struct str older_target(struct scope *s, struct str target);
+
+/* ---- forwarded.c ---- */
+
+/* Reads TRUSTED_PROXIES; FAULT_INVALID. */
+enum fault forwarded_open(struct scope *s) MUST_CHECK;
+
+/* Makes the client's address and scheme those that trusted proxies tell. */
+void forwarded_read(struct scope *s, struct request *request);
 
 /* ---- headers.c ---- */
 

@@ -8,6 +8,9 @@ struct settings settings;
 static const struct config_field config[] = {
 	CONFIG(struct settings, cors_origins, TEXTS, "CORS_ORIGINS", CONFIG_OPTIONAL,
 		"Origins that browsers may call from (https://shop.example), or *."),
+	CONFIG(struct settings, trusted_proxies, TEXTS, "TRUSTED_PROXIES", CONFIG_OPTIONAL,
+		"Whose X-Forwarded-For and -Proto are believed: addresses and networks "
+		"(10.0.0.0/8)."),
 	CONFIG(struct settings, docs_dir, TEXT, "DOCS_DIR", CONFIG_OPTIONAL,
 		"A folder with Swagger UI and openapi.json, shown at /docs."),
 };
@@ -17,6 +20,15 @@ static const struct service_peer peers[] = {
 	{.name = "products", .internal = true, .proxied = true},
 	{.name = "orders", .internal = true, .proxied = true},
 };
+
+/* All mistakes are told at once. */
+static enum fault start(struct scope *s)
+{
+	const enum fault forwarded = forwarded_open(s);
+	const enum fault docs = docs_open(s);
+
+	return forwarded != OK ? forwarded : docs;
+}
 
 int main(int argc, char **argv)
 {
@@ -39,7 +51,7 @@ int main(int argc, char **argv)
 		.stop_thread = hub_stop,
 		.jobs = health_jobs,
 		.job_count = health_job_count,
-		.start = docs_open,
+		.start = start,
 		.health = health_write,
 		.receive = receive,
 		.before_reply = before_reply,

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What happens to a request before it is routed: headers that only our own programs may send are
- * taken out, and the paths of the four older shops become the operation that they stand for. The
- * rest of the gateway, and everything behind it, sees the paths of the API only. */
+ * What happens to a request before it is routed: trusted proxies are asked who the client is,
+ * headers that only our own programs may send are taken out, and the paths of the four older shops
+ * become the operation that they stand for. The rest of the gateway, and everything behind it, sees
+ * the paths of the API only. */
 #include "gateway.h"
 
 static void drop_internal_headers(struct scope *s, struct request *request);
@@ -37,6 +38,7 @@ static const struct str bare_segments[] = {STR("users"), STR("products"), STR("p
 
 void receive(struct scope *s, struct request *request)
 {
+	forwarded_read(s, request);
 	drop_internal_headers(s, request);
 	request->target = older_target(s, request->target);
 }

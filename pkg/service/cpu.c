@@ -20,7 +20,8 @@ enum { PATH_BYTES = 512, TEXT_MAX = 1024 };
 static unsigned tightest(unsigned a, unsigned b);
 static unsigned quota_of_line(const char *root, struct str line);
 static unsigned v2_quota(const char *root, struct str folder);
-static unsigned v1_quota(const char *root, struct str folder);
+static unsigned v1_quota(const char *root, struct str controllers, struct str folder);
+static int64_t v1_number(const char *root, struct str mount, struct str folder, const char *what);
 static unsigned cpus_of(int64_t quota_us, int64_t period_us);
 static bool has_word(struct str list, struct str word);
 static struct str read_text(char text[TEXT_MAX], const char *format, ...) PRINTF_LIKE(2, 3);
@@ -39,14 +40,18 @@ unsigned cpu_quota(const char *root)
 
 unsigned cpu_workers(void)
 {
-	const unsigned quota = cpu_quota("");
-	unsigned cpus = 1;
 	cpu_set_t set;
 
-	if (sched_getaffinity(0, sizeof set, &set) == 0)
-		cpus = (unsigned)CPU_COUNT(&set);
-	cpus = tightest(cpus, quota);
-	return cpus < WORKERS_BY_ITSELF_MAX ? cpus : WORKERS_BY_ITSELF_MAX;
+	return cpu_workers_of(
+		sched_getaffinity(0, sizeof set, &set) == 0 ? (unsigned)CPU_COUNT(&set) : 0,
+		cpu_quota(""));
+}
+
+unsigned cpu_workers_of(unsigned cpus, unsigned quota)
+{
+	const unsigned least = tightest(tightest(cpus, quota), WORKERS_BY_ITSELF_MAX);
+
+	return cpus == 0 && quota == 0 ? 1 : least;
 }
 
 /* 0 is none. */
@@ -69,7 +74,7 @@ static unsigned quota_of_line(const char *root, struct str line)
 		if (str_eq(number, STR("0")) && controllers.len == 0)
 			cpus = tightest(cpus, v2_quota(root, line));
 		else if (has_word(controllers, STR("cpu")))
-			cpus = tightest(cpus, v1_quota(root, line));
+			cpus = tightest(cpus, v1_quota(root, controllers, line));
 		if (line.len == 0)
 			return cpus;
 		do
@@ -93,20 +98,31 @@ static unsigned v2_quota(const char *root, struct str folder)
 	return cpus_of(quota_us, period_us);
 }
 
-static unsigned v1_quota(const char *root, struct str folder)
+/* The hierarchy is mounted by its controllers' names, "cpu,cpuacct"; "cpu" is a link to it, where
+ * somebody has made one. */
+static unsigned v1_quota(const char *root, struct str controllers, struct str folder)
 {
-	char quota[TEXT_MAX], period[TEXT_MAX];
-	int64_t quota_us, period_us;
+	const struct str mounts[] = {
+		controllers, STR("cpu"), STR("cpu,cpuacct"), STR("cpuacct,cpu")};
+	unsigned cpus = 0;
 
-	if (!str_to_int64(str_trim(read_text(quota, "%s/sys/fs/cgroup/cpu%.*s/cpu.cfs_quota_us",
-				  root, STR_ARG(folder))),
-		    &quota_us) ||
-		!str_to_int64(
-			str_trim(read_text(period, "%s/sys/fs/cgroup/cpu%.*s/cpu.cfs_period_us",
-				root, STR_ARG(folder))),
-			&period_us))
-		return 0;
-	return cpus_of(quota_us, period_us);
+	for (size_t i = 0; i < sizeof mounts / sizeof *mounts && cpus == 0; i++)
+		cpus = cpus_of(v1_number(root, mounts[i], folder, "quota"),
+			v1_number(root, mounts[i], folder, "period"));
+	return cpus;
+}
+
+/* 0 when there is none. */
+static int64_t v1_number(const char *root, struct str mount, struct str folder, const char *what)
+{
+	char text[TEXT_MAX];
+	int64_t us;
+
+	return str_to_int64(str_trim(read_text(text, "%s/sys/fs/cgroup/%.*s%.*s/cpu.cfs_%s_us",
+				    root, STR_ARG(mount), STR_ARG(folder), what)),
+		       &us)
+	               ? us
+	               : 0;
 }
 
 static unsigned cpus_of(int64_t quota_us, int64_t period_us)

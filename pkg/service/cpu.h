@@ -10,3 +10,6 @@ enum { WORKERS_BY_ITSELF_MAX = 8 };
 /* Threads to serve with: the quota, at most the CPUs that the process may run on and
  * WORKERS_BY_ITSELF_MAX. */
 unsigned cpu_workers(void);
+
+/* The same of these numbers; 0: not known. */
+unsigned cpu_workers_of(unsigned cpus, unsigned quota);

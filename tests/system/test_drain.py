@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """How a program stops: what probes and clients see meanwhile, and how long it takes."""
 
-import os
 import signal
 import socket
 import subprocess
@@ -10,57 +9,20 @@ import time
 import httpx
 import pytest
 
-from conftest import BUILD, ROOT
-from servers import free_port
-
-SECRET = "c2VjcmV0" * 6
-
-
-class Program:
-    """A gateway alone: nothing that it would call is there."""
-
-    def __init__(self, **environment):
-        self.port, self.admin_port, nobody = free_port(), free_port(), free_port()
-        url = f"http://127.0.0.1:{nobody}"
-        self.process = subprocess.Popen([os.path.join(ROOT, BUILD, "bin", "gateway")], stdout=subprocess.DEVNULL, env={
-            "LISTEN_ADDRESS": "127.0.0.1", "PORT": str(self.port), "ADMIN_PORT": str(self.admin_port), "TLS_PORT": "0",
-            "USERS_URL": url, "PRODUCTS_URL": url, "ORDERS_URL": url, "WORKERS": "2",
-            "INTERNAL_SECRETS": "".join(f"gateway {callee} {SECRET}\n" for callee in ("users", "products", "orders")),
-            **environment})
-
-    def get(self, path, port=None, client=httpx):
-        return client.get(f"http://127.0.0.1:{port or self.port}{path}")
-
-    def probe(self, path):
-        return self.get(path, self.admin_port)
-
-    def wait(self, path, done):
-        end = time.monotonic() + 20
-        while time.monotonic() < end:
-            try:
-                if done(self.probe(path)):
-                    return
-            except httpx.TransportError:
-                assert self.process.poll() is None
-            time.sleep(0.01)
-        raise AssertionError(path)
+from alone import Alone
 
 
 @pytest.fixture
-def start():
+def start(tmp_path):
     programs = []
 
     def start_one(**environment):
-        program = Program(**environment)
-        programs.append(program)
-        program.wait("/startupz", lambda answer: answer.status_code == 200)
-        return program
+        programs.append(Alone(tmp_path, **environment))
+        return programs[-1]
 
     yield start_one
     for program in programs:
-        if program.process.poll() is None:
-            program.process.kill()
-        program.process.wait(10)
+        program.end()
 
 
 def stopping(answer):
