@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * bodegactl, the operators' tool: picks the command. */
+ * bodegactl, the operators' tool: picks the command. Called kubectl-bodega it is
+ * kubectl's plugin. */
 #include "command.h"
+#include "plugin.h"
 
 #include <stdio.h>
 
@@ -31,6 +33,8 @@ static int help(FILE *out)
 
 int main(int argc, const char **argv)
 {
+	if (str_ends(str_from(argv[0]), STR("kubectl-bodega")))
+		return plugin_main(argc, argv);
 	const struct str name = str_from(argc > 1 ? argv[1] : "");
 
 	for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {

@@ -15,9 +15,10 @@ import pytest
 import servers
 from conftest import BUILD, ROOT, close_shop, make_shop
 from invariants import eventually
-from shop import PROGRAMS
+from shop import ADMIN_PORTS, PROGRAMS
 
 BODEGACTL = os.path.join(ROOT, BUILD, "bin", "bodegactl")
+INSIDE = "/usr/local/bin/bodegactl"
 
 
 def bodegactl(*arguments, **environment):
@@ -250,3 +251,89 @@ def test_status_of_who_is_not_ready_away_or_another(shop, unready):
     assert [instance["ready"] for instance in instances] == [True, False, False, False]
     for instance, why in zip(instances[1:], ("no program of ours", "connect", "not known")):
         assert why in instance["why"]
+
+
+# ---- kubectl bodega ----
+
+
+class Cluster:
+    """A shop as kubectl shows a release."""
+
+    def __init__(self, shop, folder):
+        self.folder = str(folder)
+        os.symlink(os.path.join(ROOT, "tests/system/kubectl.py"), folder / "kubectl")
+        names = ("users", "products", "orders", "payments")
+        databases = [{"name": f"{name.upper()}_DATABASE_URL", "value": shop.database_url(name)} for name in names]
+        self.stub = {
+            "bodegactl": BODEGACTL,
+            "urls": {f"http://127.0.0.1:{port}": shop.admin_url(program) for program, port in ADMIN_PORTS.items()},
+            "pods": {f"shop-{program}-0": ("shop", program, shop.environment_of(program)) for program in PROGRAMS},
+            "job": {"containers": [{"command": [INSIDE, "migrate", "up"], "env": databases}], "restartPolicy": "Never"},
+        }
+        self.stub["pods"]["shop-postgresql-0"] = ("shop", "postgresql", {})
+
+    def __call__(self, *words):
+        with open(os.path.join(self.folder, "stub.json"), "w", encoding="utf-8") as file:
+            json.dump(self.stub, file)
+        return subprocess.run([os.path.join(ROOT, BUILD, "bin/kubectl-bodega"), *words], capture_output=True, text=True,
+                              check=False, timeout=60, env={"PATH": f"{self.folder}:/usr/bin:/bin", "STUB": os.path.join(self.folder, "stub.json")})
+
+    def calls(self):
+        with open(os.path.join(self.folder, "calls"), encoding="utf-8") as file:
+            return file.read().splitlines()
+
+
+@pytest.fixture
+def cluster(shop, tmp_path):
+    return Cluster(shop, tmp_path)
+
+
+def test_status_of_the_pods(cluster):
+    ran = cluster("status", "-n", "one", "--output", "json")
+    instances = json.loads(ran.stdout)["data"]
+    assert ran.returncode == 0, ran
+    assert [(i["instance"], i["service"], i["ready"]) for i in instances] == [(f"shop-{p}-0", p, True) for p in PROGRAMS]
+    assert all(call.startswith("-n one ") for call in cluster.calls())
+
+
+def test_checks_in_pods(cluster):
+    one = cluster("check", "orders")
+    assert one.returncode == 0 and "orders_db" in one.stdout and "products_db" not in one.stdout, one
+    every = cluster("check")
+    assert every.returncode == 0 and all(f"{service}_db" in every.stdout for service in ("users", "products", "orders", "payments"))
+    cluster.stub["pods"]["shop-orders-0"][2]["INTERNAL_SECRETS_FILE"] = "/nowhere"
+    assert cluster("check").returncode == 1
+
+
+def test_commands_in_a_pod_with_all_databases(cluster):
+    status = cluster("migrate", "status")
+    assert status.returncode == 0 and "00001_accounts.sql" in status.stdout and "00001_payments.sql" in status.stdout, status
+    assert cluster("--release", "shop", "migrate", "sideways").returncode == 64
+    assert [call for call in cluster.calls() if call.startswith("delete")] == ["delete pod bodegactl-x --wait=false --ignore-not-found"] * 2
+
+
+@pytest.mark.parametrize("words, status, message", [
+    ([], 64, "Usage: kubectl bodega"),
+    (["--help"], 0, ""),
+    (["probe", "live"], 78, "there is no command probe"),
+    (["status", "-n"], 64, "-n needs a value"),
+    (["status", "--release", "other"], 1, "no pod of such a release"),
+    (["events", "dead"], 64, "of which queue?"),
+    (["user", "role"], 64, ""),
+])
+def test_calls_of_the_plugin(cluster, words, status, message):
+    ran = cluster(*words)
+    assert ran.returncode == status and message in ran.stderr, ran
+
+
+def test_several_releases(cluster):
+    cluster.stub["pods"]["other-users-0"] = ("other", "users", {})
+    ran = cluster("status")
+    assert ran.returncode == 78 and "there are several releases, such as shop and other" in ran.stderr, ran
+    assert cluster("status", "--release=shop").returncode == 0
+
+
+def test_a_release_without_its_job(cluster):
+    cluster.stub["job"] = None
+    ran = cluster("verify")
+    assert ran.returncode == 1 and "no Job of migrations" in ran.stderr, ran
