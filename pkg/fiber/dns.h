@@ -215,7 +215,8 @@ static inline bool dns_start(void)
 	dns.runs = dns_unshare() && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
 	           dns_replace(folder, "/etc/resolv.conf",
 			   "nameserver 127.0.0.1\noptions timeout:1 attempts:5\n") &&
-	           dns_replace(folder, "/etc/hosts", "127.0.0.9 from-the-file\n") &&
+	           dns_replace(folder, "/etc/hosts",
+			   "127.0.0.1 localhost\n127.0.0.9 from-the-file\n") &&
 	           dns_replace(folder, "/etc/nsswitch.conf", "hosts: files dns\n") &&
 	           dns_loopback_up() && dns_listen();
 	rmdir(folder);

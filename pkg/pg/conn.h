@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
+#include "pg/names.h"
 #include "pg/op.h"
 
 /* One connection of a pool. Private to the package. */
@@ -41,6 +42,9 @@ struct pg_conn {
 
 /* Begins to connect, or goes on after a name was looked up. */
 void pg_conn_connect(struct pg_conn *c);
+
+/* Those that wait for these names. */
+void pg_conns_go_on(struct pg_names *names);
 
 /* Its socket can be read or written while it is connecting. */
 void pg_conn_connect_step(struct pg_conn *c);

@@ -36,17 +36,28 @@ void pg_conn_connect(struct pg_conn *c)
 		pg_conn_lose(c, "the file with the database's URL cannot be read");
 		return;
 	}
-	switch (pg_names_look(&pg->names, url, loop_now_us(pg->loop))) {
+	loop_timer_set(pg->loop, &c->timer, c->connect_by_us);
+	switch (pg_names_look(&pg->names, url)) {
 	case NAMES_READY:
-		loop_timer_set(pg->loop, &c->timer, c->connect_by_us);
 		start(c, url);
 		break;
 	case NAMES_PENDING:
-		loop_timer_set(pg->loop, &c->timer, loop_now_us(pg->loop) + NAMES_POLL_US);
 		break;
 	case NAMES_FAILED:
 		pg_conn_lose(c, pg->names.error);
 		break;
+	}
+}
+
+void pg_conns_go_on(struct pg_names *names)
+{
+	struct pg *pg = CONTAINER_OF(names, struct pg, names);
+
+	for (size_t i = 0; i < pg->conn_count; i++) {
+		struct pg_conn *c = &pg->conns[i];
+
+		if (c->state == CONN_CONNECTING && c->pq == NULL)
+			loop_timer_set(pg->loop, &c->timer, loop_now_us(pg->loop));
 	}
 }
 

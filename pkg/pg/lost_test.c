@@ -371,55 +371,6 @@ static void pools_can_be_freed_in_any_state(void **state)
 	}
 }
 
-static size_t commas(const char *list)
-{
-	size_t count = 0;
-
-	for (; *list != '\0'; list++)
-		count += *list == ',';
-	return count;
-}
-
-/* As what follows "localhost" in the file of hosts says, and one port for all hosts. */
-static void names_become_addresses(void **state)
-{
-	static const struct {
-		const char *url;
-		const char *address; /* one of them */
-		const char *port;
-	} cases[] = {
-		{"postgresql://u:p@localhost:6543/d", "127.0.0.1", "6543"},
-		{"host=localhost,localhost port=1,2", "127.0.0.1", "2"},
-		{"host=localhost,127.0.0.9 port=7", "127.0.0.9", "7"},
-		{"host=localhost", "127.0.0.1", "5432"},
-		{"postgresql://127.0.0.1:6543/d", NULL, NULL},
-		{"postgresql://[::1]:6543/d", NULL, NULL},
-		{"postgresql:///d?host=/tmp", NULL, NULL},
-		{"host=somewhere hostaddr=10.0.0.1", NULL, NULL},
-		{"dbname=d", NULL, NULL},
-	};
-
-	(void)state;
-	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-		static struct pg_names names;
-		enum pg_names_state found;
-
-		while ((found = pg_names_look(&names, cases[i].url, 0)) == NAMES_PENDING)
-			usleep(1000); /* asked again until they are known */
-		if (found != NAMES_READY)
-			fail_row(i, "%s", names.error);
-		if (cases[i].address == NULL) {
-			assert_string_equal(names.addresses, "");
-		} else if (strstr(names.addresses, cases[i].address) == NULL ||
-			   strstr(names.ports, cases[i].port) == NULL ||
-			   commas(names.ports) != commas(names.addresses) ||
-			   commas(names.hosts) != commas(names.addresses)) {
-			fail_row(i, "%s, %s, %s", names.hosts, names.addresses, names.ports);
-		}
-		pg_names_free(&names);
-	}
-}
-
 static int begin(void **state)
 {
 	PQconninfoOption *options;
@@ -457,7 +408,6 @@ static int end(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(names_become_addresses),
 		with_pools(a_read_that_is_cut_is_unavailable),
 		with_pools(a_read_whose_backend_is_killed_is_unavailable),
 		with_pools(idle_connections_come_back),

@@ -89,6 +89,7 @@ struct pg *pg_new(struct loop *l, const struct pg_config *config, const struct p
 	pg->config = *config;
 	pg->schema = schema;
 	pg->turn_end.run = sync_all;
+	pg->names = (struct pg_names){.loop = l, .ended = pg_conns_go_on};
 	pg->batches = counter_get("bodega_pg_syncs_total",
 		"Pipeline synchronisations sent: one for all reads of a turn, one a write", NULL);
 	statement_metrics(pg);

@@ -37,7 +37,7 @@ struct proxy {
 	atomic_uint taken;
 };
 
-static struct proxy *start(const void *server, socklen_t server_len);
+static struct proxy *start(const void *server, socklen_t server_len, const char *address, int port);
 static void *serve(void *arg);
 static bool obey(struct proxy *p);
 static void take(struct proxy *p);
@@ -47,13 +47,18 @@ static void order(struct proxy *p, char what);
 
 struct proxy *proxy_new(const char *url)
 {
+	return proxy_new_at(url, "127.0.0.1", 0);
+}
+
+struct proxy *proxy_new_at(const char *url, const char *address, int port)
+{
 	PGconn *server = PQconnectdb(url);
 	struct sockaddr_un at = {.sun_family = AF_UNIX};
 
 	CHECK(PQstatus(server) == CONNECTION_OK && PQhost(server)[0] == '/');
 	snprintf(at.sun_path, sizeof at.sun_path, "%s/.s.PGSQL.%s", PQhost(server), PQport(server));
 	PQfinish(server);
-	return start(&at, sizeof at);
+	return start(&at, sizeof at, address, port);
 }
 
 struct proxy *proxy_new_to_port(int port)
@@ -62,25 +67,25 @@ struct proxy *proxy_new_to_port(int port)
 		.sin_port = htons((uint16_t)port),
 		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 
-	return start(&at, sizeof at);
+	return start(&at, sizeof at, "127.0.0.1", 0);
 }
 
-static struct proxy *start(const void *server, socklen_t server_len)
+static struct proxy *start(const void *server, socklen_t server_len, const char *address, int port)
 {
 	struct proxy *p = calloc(1, sizeof *p);
-	struct sockaddr_in any = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t size = sizeof any;
+	struct sockaddr_in own = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+	socklen_t size = sizeof own;
 
-	CHECK(p != NULL);
+	CHECK(p != NULL && inet_pton(AF_INET, address, &own.sin_addr) == 1);
 	memcpy(&p->server, server, server_len);
 	p->server_len = server_len;
 	for (size_t i = 0; i < PAIRS_MAX; i++)
 		p->pairs[i] = (struct pair){-1, -1};
 	p->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	CHECK(bind(p->listener, (struct sockaddr *)&any, sizeof any) == 0 &&
+	CHECK(bind(p->listener, (struct sockaddr *)&own, sizeof own) == 0 &&
 		listen(p->listener, PAIRS_MAX) == 0 &&
-		getsockname(p->listener, (struct sockaddr *)&any, &size) == 0);
-	p->port = ntohs(any.sin_port);
+		getsockname(p->listener, (struct sockaddr *)&own, &size) == 0);
+	p->port = ntohs(own.sin_port);
 	CHECK(pipe(p->orders) == 0 && pipe(p->answers) == 0);
 	CHECK(pthread_create(&p->thread, NULL, serve, p) == 0);
 	return p;

@@ -17,6 +17,9 @@ enum proxy_mode {
 /* `url` is the PostgreSQL server's. */
 struct proxy *proxy_new(const char *url);
 
+/* On an address and port of the caller's choice. */
+struct proxy *proxy_new_at(const char *url, const char *address, int port);
+
 /* Before a TCP port of loopback. */
 struct proxy *proxy_new_to_port(int port);
 void proxy_free(struct proxy *p);

@@ -18,6 +18,7 @@
 #include "log/log.h"
 
 static void attempt(struct redis *r);
+static void on_answer(void *arg, const struct lookup_answer *answer);
 static void begin_connect(struct redis *r, const struct sockaddr *at, socklen_t len);
 static void greet(struct redis *r);
 static void on_greeted(struct redis_op *op, enum fault fault, const redisReply *answer);
@@ -79,8 +80,7 @@ void redis_free(struct redis *r)
 	hang_up(r);
 	loop_timer_clear(r->loop, &r->timer);
 	loop_hook_clear(&r->flush);
-	if (r->resolve != NULL)
-		redis_resolve_drop(r->resolve);
+	lookup_cancel(&r->lookup);
 	free(r->unsent);
 	here = NULL;
 	free(r);
@@ -126,24 +126,31 @@ static void attempt(struct redis *r)
 		begin_connect(r, (struct sockaddr *)&local, sizeof local);
 	} else {
 		r->state = REDIS_RESOLVING;
-		loop_timer_clear(r->loop, &r->timer); /* the resolver has its own */
-		r->resolve = redis_resolve_start(r, a.host, a.port);
-		if (r->resolve == NULL)
-			lose(r, "no thread to resolve its name");
+		loop_timer_clear(r->loop, &r->timer); /* a look-up has its own */
+		r->port = a.port;
+		r->lookup = lookup_start(r->loop, a.host, on_answer, r);
 	}
 	scope_end(&s);
 }
 
-void redis_resolved(struct redis *r, const struct sockaddr *at, socklen_t len, const char *error)
+/* Another one of the name's addresses at each try: a host may be reachable by one only. */
+static void on_answer(void *arg, const struct lookup_answer *answer)
 {
-	r->resolve = NULL;
-	if (error != NULL) {
-		lose(r, error);
+	struct redis *r = arg;
+
+	r->lookup = NULL;
+	if (answer->error != NULL) {
+		lose(r, answer->error);
 		return;
 	}
+	struct lookup_address to = answer->addresses[r->attempts++ % answer->count];
+	if (to.at.any.sa_family == AF_INET6)
+		to.at.v6.sin6_port = htons(r->port);
+	else
+		to.at.v4.sin_port = htons(r->port);
 	r->state = REDIS_CONNECTING;
 	loop_timer_set(r->loop, &r->timer, loop_now_us(r->loop) + REDIS_CONNECT_US);
-	begin_connect(r, at, len);
+	begin_connect(r, &to.at.any, to.len);
 }
 
 static void begin_connect(struct redis *r, const struct sockaddr *at, socklen_t len)

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "fiber/lookup.h"
 #include "metrics/metrics.h"
 #include "redis/redis.h"
 
@@ -55,8 +56,6 @@ enum fault redis_send(struct redis *r, const struct str *words, size_t count, re
 
 enum redis_state { REDIS_DOWN, REDIS_RESOLVING, REDIS_CONNECTING, REDIS_GREETING, REDIS_UP };
 
-struct redis_resolve;
-
 struct redis {
 	struct loop *loop;
 	struct redis_config config;
@@ -74,7 +73,8 @@ struct redis {
 	struct loop_timer late; /* of the oldest command */
 	int64_t back_off_us;
 	unsigned greetings; /* answers to come before it is up */
-	struct redis_resolve *resolve;
+	struct lookup *lookup; /* of its name */
+	uint16_t port;
 	unsigned attempts;
 	bool told; /* that it is away has been logged */
 	struct {
@@ -91,13 +91,3 @@ struct redis {
 		struct histogram *seconds;
 	} metrics;
 };
-
-/* ---- name resolution, on a thread of its own ---- */
-
-struct redis_resolve *redis_resolve_start(struct redis *r, struct str host, uint16_t port);
-
-/* Its result is no longer wanted. Waits for its thread. */
-void redis_resolve_drop(struct redis_resolve *resolve);
-
-/* Called on the loop's thread; error is a sentence or NULL. */
-void redis_resolved(struct redis *r, const struct sockaddr *at, socklen_t len, const char *error);

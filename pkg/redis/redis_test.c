@@ -2,6 +2,7 @@
 #include "base/testing.h"
 
 #include "base/clock.h"
+#include "fiber/dns.h"
 #include "redis/link.h"
 #include "redis/testing.h"
 
@@ -292,12 +293,50 @@ static void greetings(void **state)
 	assert_int_equal(command("CONFIG SET requirepass ").fault, OK);
 }
 
-static void freed_while_resolving(void **state)
+/* The name is looked up anew at each connect. */
+static void a_server_that_moved_is_found(void **state)
+{
+	static char url[128];
+
+	(void)state;
+	if (!dns.runs)
+		skip();
+	redis_free(client);
+	dns_set("cache", "127.0.0.2"); /* nobody is there */
+	snprintf(url, sizeof url, "redis://cache:%s", server.port);
+	client = client_of(url, NULL);
+	while (client->attempts < 2)
+		loop_turn(loop, 10);
+	assert_false(redis_up(client));
+	dns_set("cache", "127.0.0.1");
+	redis_wait_up(loop, client, true);
+	assert_int_equal(command("PING").fault, OK);
+}
+
+static void each_address_is_tried(void **state)
+{
+	static char url[128];
+
+	(void)state;
+	if (!dns.runs)
+		skip();
+	redis_free(client);
+	dns_set("caches", "127.0.0.2 127.0.0.3 127.0.0.1");
+	snprintf(url, sizeof url, "redis://caches:%s", server.port);
+	client = client_of(url, NULL);
+	redis_wait_up(loop, client, true);
+}
+
+/* Neither commands nor the client's end wait for a name server that hangs. */
+static void freed_while_its_name_is_looked_up(void **state)
 {
 	(void)state;
 	redis_free(client);
-	client = client_of("redis://localhost:1", NULL);
+	atomic_store(&dns.is_silent, true);
+	client = client_of("redis://somewhere:1", NULL);
+	assert_int_equal(command("PING").fault, FAULT_UNAVAILABLE);
 	redis_free(client);
+	atomic_store(&dns.is_silent, false);
 	client = client_of(server.url, NULL);
 	redis_wait_up(loop, client, true);
 }
@@ -305,6 +344,7 @@ static void freed_while_resolving(void **state)
 static int start(void **state)
 {
 	(void)state;
+	dns_start();
 	redis_server_make(&server);
 	loop = loop_new(LOOP_LIMITS_DEFAULT);
 	client = client_of(server.url, NULL);
@@ -318,6 +358,7 @@ static int stop(void **state)
 	redis_free(client);
 	loop_free(loop);
 	redis_server_end(&server);
+	dns_stop();
 	arena_trim();
 	return 0;
 }
@@ -334,7 +375,9 @@ int main(void)
 		cmocka_unit_test(stopped),
 		cmocka_unit_test(what_waits_is_bounded),
 		cmocka_unit_test(greetings),
-		cmocka_unit_test(freed_while_resolving),
+		cmocka_unit_test(a_server_that_moved_is_found),
+		cmocka_unit_test(each_address_is_tried),
+		cmocka_unit_test(freed_while_its_name_is_looked_up),
 	};
 	return cmocka_run_group_tests(tests, start, stop);
 }
