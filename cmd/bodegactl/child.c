@@ -28,8 +28,8 @@ enum fault child_run(
 	struct scope *s, const char *const *argv, struct str input, struct str *output, int *status)
 {
 	enum fault fault;
-	int ends[2], from;
-	pid_t pid;
+	int ends[2], from = -1;
+	pid_t pid = -1;
 
 	TRY(give(s, input, &from));
 	fault = open_pipe(s, ends);
@@ -52,7 +52,7 @@ enum fault child_run(
 
 enum fault child_show(struct scope *s, const char *const *argv, int *status)
 {
-	pid_t pid;
+	pid_t pid = -1;
 
 	TRY(start(s, argv, STDIN_FILENO, STDOUT_FILENO, &pid));
 	*status = await(pid);
