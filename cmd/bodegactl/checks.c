@@ -279,6 +279,7 @@ static const char orders_reservation[] =
 	"	WHEN status = 'refunded' THEN 'committed returned'\n"
 	"	WHEN EXISTS (\n"
 	"		SELECT FROM order_history WHERE order_id = o.id AND to_status = 'paid')\n"
+	"		OR EXISTS (SELECT FROM order_payments WHERE order_id = o.id AND sold)\n"
 	"		THEN 'returned'\n"
 	"	ELSE 'released' END,\n"
 	"	CASE WHEN step = 'idle' THEN (\n"

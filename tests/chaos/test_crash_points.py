@@ -237,6 +237,25 @@ def test_crash_and_the_same_again(shop, people, name, point):
         assert len(made) == (0 if what.ends is None else 1), f"the key has made {made}"
 
 
+def test_cancelled_when_it_was_sold(shop, people):
+    """Between commit and capture somebody has second thoughts: nothing was paid, and what was sold is returned."""
+    order = placed(people)
+    pay = Request(people.buyer, "POST", f"/api/v1/orders/{order}/pay", {"method": "card", "token": "tok_ok"}, 200)
+    try:
+        restart(shop, "orders.after_commit")
+        first = pay.send()
+        assert dies(shop), f"no commit: {shown(first)}"
+        end_leases_of_the_dead(shop)
+    finally:
+        restart(shop)
+    done(Request(people.buyer, "POST", f"/api/v1/orders/{order}/cancel", {}, 202))
+    end_leases(shop)
+    settle(shop)
+    assert done(pay)["status"] == "cancelled"
+    state = shop.postgres.sql(f"SELECT state FROM reservations WHERE order_id = '{order}'", "products_db")
+    assert state == [["returned"]], state
+
+
 def ask_again(shop, what, first):
     """The answer from then on. Before the lease has ended it is the kept one, or that the key is busy."""
     request = what.request
