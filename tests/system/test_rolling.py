@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Programs are replaced one after the other while customers shop: no request fails. The load is the one of the cluster's
+tests; between it and two gateways stands what a cluster puts there: new connections go to those that are ready."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import h2.config
+import h2.connection
+import h2.events
+import httpx
+import pytest
+
+import servers
+from conftest import ROOT, close_shop, make_shop
+
+sys.path.insert(0, os.path.join(ROOT, "tests/kubernetes"))
+from clients import Http1, Http2, Lost, Request  # noqa: E402
+
+LOAD = os.path.join(ROOT, "tests/kubernetes/load.py")
+NOTICED = 0.3  # seconds after which a cluster sends nothing new to an instance that is not ready any more
+RATE = 40
+
+
+class Balancer:
+    """Passes each new connection on to the next ready gateway; knows nothing of HTTP."""
+
+    def __init__(self, shop, instances):
+        self.port = servers.free_port()
+        self.shop, self.instances, self.ready = shop, instances, []
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self.loop.run_until_complete, args=(self.run(),))
+        self.stopping = asyncio.Event()
+
+    def __enter__(self):
+        self.thread.start()
+        servers.wait_for(lambda: len(self.ready) == len(self.instances), 10, "ready gateways")
+        return self
+
+    def __exit__(self, *_):
+        self.loop.call_soon_threadsafe(self.stopping.set)
+        self.thread.join()
+
+    async def run(self):
+        listening = await asyncio.start_server(self.accept, "127.0.0.1", self.port, backlog=256)
+        watching = asyncio.create_task(self.watch())
+        await self.stopping.wait()
+        watching.cancel()
+        listening.close()
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()
+
+    async def watch(self):
+        async with httpx.AsyncClient() as client:
+            while True:
+                self.ready = [instance for instance in self.instances if await self.is_ready(client, instance)]
+                await asyncio.sleep(NOTICED)
+
+    async def is_ready(self, client, instance):
+        try:
+            return (await client.get(self.shop.admin_url(instance) + "/readyz")).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    async def accept(self, reader, writer):
+        self.ready = self.ready[1:] + self.ready[:1]
+        try:
+            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.shop.ports[self.ready[0]])
+        except (OSError, IndexError):  # it died, and nobody knows yet
+            writer.transport.abort()
+            return
+        await asyncio.gather(carry(reader, far_writer), carry(far_reader, writer))
+
+
+async def carry(reader, writer):
+    with contextlib.suppress(ConnectionError):
+        while piece := await reader.read(65536):
+            writer.write(piece)
+            await writer.drain()
+    with contextlib.suppress(OSError):
+        writer.close()
+
+
+@contextlib.contextmanager
+def load(port):
+    """The load's process; when the block ends it is told to stop, and `report` is what it tells."""
+    process = subprocess.Popen([sys.executable, LOAD, "--url", f"http://127.0.0.1:{port}", "--rate", str(RATE), "--seconds", "300"],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    report = {}
+    assert process.stderr.readline() == "begun\n"
+    try:
+        yield report
+    finally:
+        process.send_signal(signal.SIGTERM)
+        report.update(json.loads(process.communicate(timeout=60)[0]))
+
+
+@pytest.fixture(scope="module")
+def shop():
+    running = make_shop({"DRAIN_DELAY": "2s"}, products=30, replicas={"gateway": 2, "users": 2, "products": 2, "orders": 2, "payments": 2})
+    yield running
+    close_shop(running)
+
+
+def replace(shop, instance):
+    assert shop.stop_program(instance)
+    shop.start_program(instance)
+    shop.wait_ready([instance])
+
+
+def test_replacing_every_instance_fails_no_request(shop):
+    with Balancer(shop, ["gateway", "gateway-2"]) as balancer, load(balancer.port) as report:
+        for instance in shop.instances:
+            replace(shop, instance)
+            time.sleep(3 * NOTICED)  # a cluster goes on when it knows that the new one is ready
+    assert report["failed"] == 0, (report["failures"], report["timeline"])
+    assert report["ok"] > RATE * 10
+    assert report["connections"]["Http1"] > 16 and report["connections"]["Http2"] > 8  # those of the old ones were given up
+
+
+def test_a_gateway_that_dies_is_counted(shop):
+    """Else the test above could not fail."""
+    with Balancer(shop, ["gateway", "gateway-2"]) as balancer, load(balancer.port) as report:
+        time.sleep(1)
+        shop.stop_program("gateway", signal.SIGKILL)
+        time.sleep(1)
+        shop.start_program("gateway")
+        shop.wait_ready(["gateway"])
+    assert report["failed"] > 0
+
+
+# ---- the clients, against servers that misbehave in one way each ----
+
+
+def ask(client_class, serve):
+    """The outcome of one request to a server made of `serve(reader, writer)`, and the client."""
+
+    async def run():
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        client = client_class(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", 1)
+        try:
+            answers = [await asyncio.wait_for(client.send(Request("GET", "/")), 5) for _ in range(2)]
+        finally:
+            client.close()
+            server.close()
+        return [status for status, _ in answers], client
+
+    return asyncio.run(run())
+
+
+def test_http1_gives_up_a_connection_whose_answer_says_close():
+    asked = []
+
+    async def serve(reader, writer):
+        while await reader.readuntil(b"\r\n\r\n"):
+            asked.append(id(writer))
+            writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+
+    statuses, client = ask(Http1, serve)
+    assert statuses == [200, 200] and client.opened == 2 and len(set(asked)) == 2
+
+
+def test_http1_sends_nothing_twice():
+    asked = []
+
+    async def serve(reader, writer):
+        asked.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.close()
+
+    with pytest.raises(Lost, match="connection lost"):
+        ask(Http1, serve)
+    assert len(asked) == 1
+
+
+class Server2:
+    """HTTP/2 that answers each stream by `answer(h2, number of the stream, how many came before)`."""
+
+    def __init__(self, answer):
+        self.answer, self.asked = answer, 0
+
+    async def __call__(self, reader, writer):
+        connection = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
+        connection.initiate_connection()
+        while True:
+            writer.write(connection.data_to_send())
+            if not (data := await reader.read(65536)):
+                return
+            for event in connection.receive_data(data):
+                if isinstance(event, h2.events.RequestReceived):
+                    self.answer(connection, event.stream_id, self.asked)
+                    self.asked += 1
+
+
+def fine(connection, number):
+    connection.send_headers(number, [(":status", "200")], end_stream=True)
+
+
+@pytest.mark.parametrize("kind, refuse, connections", [
+    ("refused", lambda connection, number: connection.reset_stream(number, 7), 1),
+    ("goaway", lambda connection, _: connection.close_connection(last_stream_id=0), 2),
+])
+def test_http2_sends_again_what_was_not_processed(kind, refuse, connections):
+    server = Server2(lambda connection, number, before: fine(connection, number) if before else refuse(connection, number))
+    statuses, client = ask(Http2, server)
+    assert statuses == [200, 200] and server.asked == 3
+    assert client.resent == {kind: 1} and client.opened == connections
+
+
+@pytest.mark.parametrize("spoil", [
+    lambda connection, number: connection.reset_stream(number, 2),  # INTERNAL_ERROR: who knows what was done
+    lambda connection, number: connection.close_connection(last_stream_id=number),  # it may have been processed
+])
+def test_http2_does_not_send_again_what_may_have_been_processed(spoil):
+    async def serve(reader, writer):
+        await Server2(lambda connection, number, _: (spoil(connection, number), asyncio.get_running_loop().call_later(
+            0.05, writer.close)))(reader, writer)
+
+    with pytest.raises(Lost):
+        ask(Http2, serve)
