@@ -69,27 +69,6 @@ int32_t pg_take_int32(struct pg_row *row)
 	return cell.type == OID_INT4 ? (int32_t)get_32(cell.at) : (int16_t)get_16(cell.at);
 }
 
-double pg_take_double(struct pg_row *row)
-{
-	const struct cell cell = take(row, "double precision", TYPES(OID_FLOAT8, OID_FLOAT4));
-
-	if (cell.at == NULL)
-		return 0;
-	if (cell.type == OID_FLOAT4) {
-		const uint32_t bits = get_32(cell.at);
-		float value;
-
-		memcpy(&value, &bits, sizeof value);
-		return (double)value;
-	}
-
-	const uint64_t bits = get_64(cell.at);
-	double value;
-
-	memcpy(&value, &bits, sizeof value);
-	return value;
-}
-
 bool pg_take_bool(struct pg_row *row)
 {
 	const struct cell cell = take(row, "boolean", TYPES(OID_BOOL));
@@ -135,30 +114,6 @@ struct texts pg_take_texts(struct scope *s, struct pg_row *row)
 		at += len;
 	}
 	return texts;
-}
-
-struct uuids pg_take_uuids(struct scope *s, struct pg_row *row)
-{
-	const struct cell cell = take(row, "uuid[]", TYPES(OID_UUID_ARRAY));
-	struct uuids uuids = {.count = array_count(&cell)};
-
-	if (uuids.count == 0)
-		return uuids;
-	uuids.at = arena_alloc_array(s->arena, uuids.count, sizeof *uuids.at);
-
-	const char *at = cell.at + ARRAY_HEAD;
-
-	for (size_t i = 0; i < uuids.count; i++) {
-		const int32_t len = (int32_t)get_32(at);
-
-		at += 4;
-		if (len < 0)
-			continue;
-		CHECK(len == sizeof uuids.at[i].bytes);
-		memcpy(uuids.at[i].bytes, at, sizeof uuids.at[i].bytes);
-		at += len;
-	}
-	return uuids;
 }
 
 bool pg_next_is_null(const struct pg_row *row)

@@ -49,16 +49,6 @@ struct pg_value pg_bool(bool value)
 	return (struct pg_value){.len = 1, .is_small = true, .small = {(char)value}};
 }
 
-struct pg_value pg_double(double value)
-{
-	struct pg_value v = {.len = 8, .is_small = true};
-	uint64_t bits;
-
-	memcpy(&bits, &value, sizeof bits);
-	put_64(v.small, bits);
-	return v;
-}
-
 struct pg_value pg_uuid(const struct uuid *id)
 {
 	struct pg_value v = {.len = sizeof id->bytes, .is_small = true};

@@ -23,7 +23,6 @@ struct pg_value pg_text(
 struct pg_value pg_bytes(struct str bytes); /* bytea */
 struct pg_value pg_int64(int64_t value); /* bigint */
 struct pg_value pg_int32(int32_t value); /* integer */
-struct pg_value pg_double(double value); /* double precision */
 struct pg_value pg_bool(bool value);
 struct pg_value pg_uuid(const struct uuid *id); /* nil is null */
 struct pg_value pg_time(int64_t wall_us); /* timestamptz; 0 is null */
@@ -64,10 +63,8 @@ struct str pg_take_text(struct pg_row *row); /* text, varchar, jsonb, json, name
 struct str pg_take_bytes(struct pg_row *row);
 int64_t pg_take_int64(struct pg_row *row); /* bigint, integer, smallint */
 int32_t pg_take_int32(struct pg_row *row); /* integer, smallint */
-double pg_take_double(struct pg_row *row); /* real, double precision */
 bool pg_take_bool(struct pg_row *row);
 struct uuid pg_take_uuid(struct pg_row *row);
 int64_t pg_take_time(struct pg_row *row); /* microseconds since 1970 */
 struct texts pg_take_texts(struct scope *s, struct pg_row *row); /* null elements: STR_NONE */
-struct uuids pg_take_uuids(struct scope *s, struct pg_row *row);
 bool pg_next_is_null(const struct pg_row *row);
