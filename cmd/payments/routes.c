@@ -38,6 +38,7 @@ static const struct service_peer peers[] = {{.name = "webhook"}};
 static const struct service_job jobs[] = {
 	{"settle", 200000, payments_do_settle},
 	{"webhooks", 200000, webhooks_deliver},
+	{"webhooks_sweep", INT64_C(3600000000), webhooks_sweep},
 };
 
 static enum fault start(struct scope *s)

@@ -66,13 +66,23 @@ const struct pg_statement webhook_claim = {"webhook_claim", PG_WRITE,
 const struct pg_statement webhook_delivered = {"webhook_delivered", PG_WRITE,
 	"UPDATE webhooks\n"
 	"SET deliveries = deliveries + 1,\n"
-	"	due_at = CASE WHEN deliveries + 1 < deliveries_wanted THEN now() END\n"
+	"	due_at = CASE WHEN deliveries + 1 < deliveries_wanted THEN now() END,\n"
+	"	delivered_at = CASE WHEN deliveries + 1 >= deliveries_wanted THEN now() END\n"
 	"WHERE id = $1 AND attempts = $2 AND due_at IS NOT NULL"};
 
 const struct pg_statement webhook_failed = {"webhook_failed", PG_WRITE,
 	"UPDATE webhooks\n"
 	"SET due_at = now() + $3::bigint * interval '1 microsecond'\n"
 	"WHERE id = $1 AND attempts = $2 AND due_at IS NOT NULL"};
+
+const struct pg_statement webhooks_forget = {"webhooks_forget", PG_WRITE,
+	"DELETE FROM webhooks\n"
+	"WHERE id IN (\n"
+	"	SELECT id FROM webhooks\n"
+	"	WHERE delivered_at < now() - interval '24 hours'\n"
+	"	ORDER BY delivered_at\n"
+	"	LIMIT $1::bigint\n"
+	"	FOR UPDATE SKIP LOCKED)"};
 
 const struct pg_statement webhooks_waiting = {
 	"webhooks_waiting", PG_READ, "SELECT count(*) FROM webhooks WHERE due_at IS NOT NULL"};
@@ -87,11 +97,12 @@ static const struct pg_statement *const statements[] = {
 	&webhook_claim,
 	&webhook_delivered,
 	&webhook_failed,
+	&webhooks_forget,
 	&webhooks_waiting,
 };
 
 const struct pg_schema store_schema = {
 	.statements = statements,
 	.statement_count = sizeof statements / sizeof statements[0],
-	.migration_newest = "00002",
+	.migration_newest = "00001",
 };

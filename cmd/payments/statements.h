@@ -13,4 +13,5 @@ extern const struct pg_statement payments_settle;
 extern const struct pg_statement webhook_claim;
 extern const struct pg_statement webhook_delivered;
 extern const struct pg_statement webhook_failed;
+extern const struct pg_statement webhooks_forget;
 extern const struct pg_statement webhooks_waiting;

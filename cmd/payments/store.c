@@ -93,6 +93,15 @@ enum fault store_webhook_failed(struct task *t, const struct webhook *webhook, i
 		NULL);
 }
 
+enum fault store_webhooks_forget(struct task *t, size_t *count)
+{
+	struct pg_rows rows;
+
+	TRY(pg_query(t, &webhooks_forget, PG_VALUES(pg_int64(WEBHOOKS_SWEPT)), &rows));
+	*count = rows.affected;
+	return OK;
+}
+
 enum fault store_webhooks_waiting(struct task *t, int64_t *count)
 {
 	struct pg_row row;

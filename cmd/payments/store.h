@@ -65,5 +65,9 @@ enum fault store_webhook_delivered(struct task *t, const struct webhook *webhook
 enum fault store_webhook_failed(
 	struct task *t, const struct webhook *webhook, int64_t after_us) MUST_CHECK;
 
+/* Forgets what was taken more than 24 hours ago, at most WEBHOOKS_SWEPT; *count says how many. */
+enum { WEBHOOKS_SWEPT = 1000 };
+enum fault store_webhooks_forget(struct task *t, size_t *count) MUST_CHECK;
+
 /* How many are still to be told. */
 enum fault store_webhooks_waiting(struct task *t, int64_t *count) MUST_CHECK;

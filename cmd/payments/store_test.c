@@ -524,6 +524,35 @@ static void twice_is_twice(void **state)
 	assert_int_equal(run(claim), FAULT_NOT_FOUND);
 }
 
+static enum fault forget(struct task *t, struct job *job)
+{
+	size_t count;
+
+	TRY(store_webhooks_forget(t, &count));
+	job->number = (int64_t)count;
+	return OK;
+}
+
+static void what_was_taken_goes_a_day_later(void **state)
+{
+	static const char ages[] = "UPDATE webhooks SET delivered_at = delivered_at"
+				   " - interval '25 hours', due_at = due_at - interval '25 hours'";
+	struct job job = {.work = forget};
+
+	(void)state;
+	observe(ages);
+	job_finish(&job);
+	assert_int_equal(job.number, 0); /* it was not taken */
+	assert_int_equal(run(claim), OK);
+	assert_int_equal(run(delivered), OK);
+	job_finish(&job);
+	assert_int_equal(job.number, 0);
+	observe(ages);
+	job_finish(&job);
+	assert_int_equal(job.number, 1);
+	assert_int_equal(observe_number("SELECT count(*) FROM ledger"), 1);
+}
+
 static void reordered_the_first_comes_last(void **state)
 {
 	(void)state;
@@ -569,6 +598,7 @@ int main(void)
 		TEST_WEBHOOK(one_that_is_locked_is_left_alone),
 		TEST_WEBHOOK(what_failed_comes_later),
 		TEST_WEBHOOK(twice_is_twice),
+		TEST_WEBHOOK(what_was_taken_goes_a_day_later),
 		TEST(reordered_the_first_comes_last),
 	};
 

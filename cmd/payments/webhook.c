@@ -73,6 +73,16 @@ enum fault webhooks_deliver(struct task *t)
 	return OK;
 }
 
+enum fault webhooks_sweep(struct task *t)
+{
+	size_t count;
+
+	do
+		TRY(store_webhooks_forget(t, &count));
+	while (count == WEBHOOKS_SWEPT);
+	return OK;
+}
+
 static enum fault try(struct task *t, const struct webhook *webhook)
 {
 	int status = 0;

@@ -14,3 +14,6 @@ void webhook_use(struct upstream *receiver);
 
 /* What is due now: a job. */
 enum fault webhooks_deliver(struct task *t);
+
+/* Forgets what was taken a day ago: a job. */
+enum fault webhooks_sweep(struct task *t);

@@ -90,20 +90,24 @@ CREATE TABLE ledger (
 CREATE INDEX ledger_of_order ON ledger (order_id);
 
 -- What is to be told, one a change: the payment as the ledger's line of that sequence has it. due_at is when it is tried
--- next; whoever tries puts it off first, so that nobody else does at the same time, and after a crash somebody will.
+-- next; whoever tries puts it off first, so that nobody else does at the same time, and after a crash somebody will. Once it
+-- was taken as often as is wanted it has a delivered_at instead, and goes a day later.
 CREATE TABLE webhooks (
 	id uuid CONSTRAINT webhooks_pkey PRIMARY KEY DEFAULT gen_random_uuid(),
 	payment_key text NOT NULL,
 	sequence bigint NOT NULL,
 	due_at timestamptz,
+	delivered_at timestamptz,
 	attempts integer NOT NULL DEFAULT 0,
 	deliveries integer NOT NULL DEFAULT 0,
 	deliveries_wanted integer NOT NULL,
 	CONSTRAINT webhooks_change_key UNIQUE (payment_key, sequence),
 	CONSTRAINT webhooks_change_fkey FOREIGN KEY (payment_key, sequence) REFERENCES ledger (payment_key, sequence),
-	CONSTRAINT webhooks_due_check CHECK ((deliveries < deliveries_wanted) = (due_at IS NOT NULL))
+	CONSTRAINT webhooks_due_check CHECK ((deliveries < deliveries_wanted) = (due_at IS NOT NULL)
+		AND (due_at IS NULL) = (delivered_at IS NOT NULL))
 );
 CREATE INDEX webhooks_due ON webhooks (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX webhooks_delivered ON webhooks (delivered_at) WHERE delivered_at IS NOT NULL;
 
 -- Which operations have failed their first time; an authorisation before there is a payment.
 CREATE TABLE stumbled (
@@ -147,27 +151,34 @@ $$;
 -- +goose StatementEnd
 CREATE TRIGGER payments_guard BEFORE INSERT OR UPDATE OR DELETE ON payments FOR EACH ROW EXECUTE FUNCTION payments_guard();
 
--- Books the change, and has it told when it is to be told. Out of order: the first change is told after the last of the
--- two that settle the payment.
+-- Books the change, and has it told when it is to be told. Out of order: the first change is told after the second,
+-- however late that happens. Its webhook waits until there is a second change, and then half a second longer than that one's.
 -- +goose StatementBegin
 CREATE FUNCTION payments_book() RETURNS trigger
 LANGUAGE plpgsql AS $$
 DECLARE
 	is_refund boolean := TG_OP = 'UPDATE' AND new.status = 'captured' AND new.refunded_minor > old.refunded_minor;
+	is_first boolean := TG_OP = 'INSERT';
 BEGIN
 	INSERT INTO ledger (payment_key, sequence, order_id, entry, amount_minor, captured_minor, refunded_minor)
 	VALUES (new.key, new.sequence, new.order_id, CASE WHEN is_refund THEN 'refunded' ELSE new.status END,
 		CASE WHEN is_refund THEN new.refunded_minor - old.refunded_minor
 			WHEN new.status IN ('declined', 'processing') THEN 0
-			WHEN new.status = 'voided' AND (TG_OP = 'INSERT' OR old.status <> 'authorised') THEN 0
+			WHEN new.status = 'voided' AND (is_first OR old.status <> 'authorised') THEN 0
 			ELSE new.amount_minor END,
 		new.captured_minor, new.refunded_minor);
+	IF new.webhooks IS NULL THEN
+		RETURN NULL;
+	END IF;
 	INSERT INTO webhooks (payment_key, sequence, due_at, deliveries_wanted)
-	SELECT new.key, new.sequence,
-		now() + new.webhook_delay + CASE WHEN new.webhooks = 'reordered' AND new.status = 'processing'
-			THEN new.settle_at - now() + greatest(new.webhook_delay, interval '100 milliseconds') ELSE '0' END,
-		CASE new.webhooks WHEN 'twice' THEN 2 ELSE 1 END
-	WHERE new.webhooks IS NOT NULL;
+	VALUES (new.key, new.sequence,
+		CASE WHEN is_first AND new.webhooks = 'reordered' THEN 'infinity' ELSE now() + new.webhook_delay END,
+		CASE new.webhooks WHEN 'twice' THEN 2 ELSE 1 END);
+	IF new.sequence = 2 AND new.webhooks = 'reordered' THEN
+		UPDATE webhooks
+		SET due_at = now() + new.webhook_delay + interval '500 milliseconds'
+		WHERE payment_key = new.key AND sequence = 1;
+	END IF;
 	RETURN NULL;
 END
 $$;
