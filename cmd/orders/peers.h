@@ -21,7 +21,7 @@ struct peer {
 	/* how the next calls go: */
 	bool is_down; /* nothing is done or answered */
 	unsigned lose; /* that many are done, and their answers lost */
-	const struct refusal *refuse; /* the next one is refused so */
+	const struct refusal *refuse; /* the next one of which the answer comes is refused so */
 	const char *sql; /* run before an answer, on a connection of its own */
 	unsigned sql_after; /* so many other calls */
 };
@@ -62,7 +62,7 @@ static inline void serve_peer(struct raw_connection *c)
 		peer->calls++;
 		if (peer->is_down)
 			return;
-		if (peer->refuse != NULL) {
+		if (peer->refuse != NULL && peer->lose == 0) {
 			write_reply(c, peer->refuse->status, str_from(peer->refuse->body));
 			peer->refuse = NULL;
 			continue;

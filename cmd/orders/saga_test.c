@@ -270,6 +270,20 @@ static void a_lost_answer_gives_the_goods_back(void **state)
 	assert_int_equal(observe_number("SELECT count(*) FROM orders"), 0);
 }
 
+/* The first call was granted and its answer lost; its repeat finds too little. */
+static void a_repeat_that_is_refused_gives_the_goods_back(void **state)
+{
+	(void)state;
+	assert_int_equal(run(place), OK); /* its connection is kept */
+	make_order();
+	products.lose = 1;
+	products.refuse = &too_little;
+	assert_int_equal(run(place), FAULT_INSUFFICIENT_STOCK);
+	assert_null(products.refuse);
+	assert_string_equal(reservations[1].state, "released");
+	assert_int_equal(observe_number("SELECT count(*) FROM orders"), 1);
+}
+
 static void while_products_is_away_the_intent_waits(void **state)
 {
 	(void)state;
@@ -838,6 +852,7 @@ int main(void)
 		cmocka_unit_test_setup(a_refusal_is_handed_on_and_leaves_nothing, fresh),
 		cmocka_unit_test_setup(a_total_too_large_gives_the_goods_back, fresh),
 		cmocka_unit_test_setup(a_lost_answer_gives_the_goods_back, fresh),
+		cmocka_unit_test_setup(a_repeat_that_is_refused_gives_the_goods_back, fresh),
 		cmocka_unit_test_setup(while_products_is_away_the_intent_waits, fresh),
 		cmocka_unit_test_setup(a_lost_claim_places_nothing, fresh),
 		cmocka_unit_test_setup(cancelling_gives_back, placed),

@@ -56,3 +56,6 @@ handler_fn reservation_do_commit, reservation_do_release, reservation_do_return;
 
 /* The job that releases reservations whose time is over. */
 enum fault reservations_sweep(struct task *t);
+
+/* Forgets tombstones that nobody can run into any more: a job. */
+enum fault tombstones_sweep(struct task *t);

@@ -187,3 +187,13 @@ enum fault reservations_sweep(struct task *t)
 		task_log(t, LEVEL_INFO, "reservations expired", LOG_INT("count", released));
 	return OK;
 }
+
+enum fault tombstones_sweep(struct task *t)
+{
+	size_t count;
+
+	do
+		TRY(store_tombstones_forget(t, &count));
+	while (count == TOMBSTONES_SWEPT);
+	return OK;
+}

@@ -56,6 +56,7 @@ static const struct config_field config[] = {
 /* Often enough that a hold outlives its time by little, even when that is seconds (tests). */
 static const struct service_job jobs[] = {
 	{"reservations_sweep", 500000, reservations_sweep},
+	{"tombstones_sweep", INT64_C(3600000000), tombstones_sweep},
 	{"idempotency_keys_sweep", INT64_C(3600000000), keyed_sweep},
 };
 

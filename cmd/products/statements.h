@@ -14,4 +14,4 @@ extern const struct pg_statement categories_list, category_get, category_insert,
 extern const struct pg_statement stock_change, movements_list;
 extern const struct pg_statement reservation_reserve, reservation_reserve_new, reservation_commit,
 	reservation_release, reservation_return, reservation_get, reservation_expire,
-	reservations_due;
+	reservations_due, tombstones_forget;

@@ -37,6 +37,7 @@ static const struct pg_statement *const statements[] = {
 	&reservation_get,
 	&reservation_expire,
 	&reservations_due,
+	&tombstones_forget,
 	&keyed_lock,
 	&keyed_claim,
 	&keyed_read,

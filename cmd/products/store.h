@@ -124,6 +124,10 @@ enum fault store_reservation_get(
 enum { EXPIRED_BATCH = 100 };
 enum fault store_reservations_due(struct task *t, struct uuids *order_ids) MUST_CHECK;
 
+/* Forgets tombstones of more than 24 hours ago, at most TOMBSTONES_SWEPT; *count says how many. */
+enum { TOMBSTONES_SWEPT = 1000 };
+enum fault store_tombstones_forget(struct task *t, size_t *count) MUST_CHECK;
+
 /* Releases one of them; RESERVATION_MISSING when there was nothing to do (any more). */
 enum fault store_reservation_expire(
 	struct task *t, const struct uuid *order_id, struct reservation_answer *answer) MUST_CHECK;

@@ -212,6 +212,28 @@ enum fault store_reservations_due(struct task *t, struct uuids *order_ids)
 	return OK;
 }
 
+/* A call between services is good for a minute. */
+const struct pg_statement tombstones_forget = {
+	"tombstones_forget",
+	PG_WRITE,
+	"DELETE FROM reservations "
+	"WHERE order_id IN ("
+	"	SELECT order_id FROM reservations "
+	"	WHERE revision = 0 AND created_at < now() - interval '24 hours' "
+	"	ORDER BY created_at "
+	"	LIMIT $1::bigint "
+	"	FOR UPDATE SKIP LOCKED)",
+};
+
+enum fault store_tombstones_forget(struct task *t, size_t *count)
+{
+	struct pg_rows rows;
+
+	TRY(pg_query(t, &tombstones_forget, PG_VALUES(pg_int64(TOMBSTONES_SWEPT)), &rows));
+	*count = rows.affected;
+	return OK;
+}
+
 const struct pg_statement reservation_expire = {
 	"reservation_expire",
 	PG_WRITE,

@@ -244,6 +244,34 @@ static void releasing_leaves_a_tombstone(void **state)
 	assert_adds_up();
 }
 
+static enum fault forget_tombstones(struct task *t, struct job *job)
+{
+	size_t count;
+
+	TRY(store_tombstones_forget(t, &count));
+	job->number = (int64_t)count;
+	return OK;
+}
+
+static void a_tombstone_goes_a_day_later(void **state)
+{
+	struct job job = {.work = forget_tombstones};
+	const struct uuid order = uuid_new();
+
+	(void)state;
+	assert_int_equal(outcome(RESERVATION(order, of(0, 4))), RESERVATION_OK);
+	assert_int_equal(operate(RELEASE, order), RESERVATION_OK);
+	assert_int_equal(operate(RELEASE, uuid_new()), RESERVATION_OK);
+	observe("UPDATE reservations SET created_at = now() - interval '23 hours'");
+	job_finish(&job);
+	assert_int_equal(job.number, 0);
+	observe("UPDATE reservations SET created_at = now() - interval '25 hours'");
+	job_finish(&job);
+	assert_int_equal(job.number, 1);
+	assert_int_equal(operate(RELEASE, order), RESERVATION_OK); /* what was held is history */
+	assert_adds_up();
+}
+
 static enum fault count_due(struct task *t, struct job *job)
 {
 	struct uuids due;
@@ -439,6 +467,7 @@ int reservation_tests_run(void)
 		TEST(repeats_and_revisions),
 		TEST(committing_and_returning),
 		TEST(releasing_leaves_a_tombstone),
+		TEST(a_tombstone_goes_a_day_later),
 		TEST(expired_ones_take_their_stock_again_or_fail),
 		TEST(fifty_buyers_of_ten),
 		TEST(new_orders_share_transactions),

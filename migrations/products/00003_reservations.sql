@@ -8,7 +8,8 @@
 -- is thought to have a hundred lines, and joining those with all of the stock takes eight times as long. The sessions of
 -- pkg/pg that write see to it.
 
--- revision 0 is a tombstone: released before it was made, so that a late create finds it. expired: released by the
+-- revision 0 is a tombstone: released before it was made, so that a late create finds it; none comes a day later, and then it
+-- goes. expired: released by the
 -- sweep, not by orders; a commit may then take the stock once more.
 CREATE TABLE reservations (
 	order_id uuid CONSTRAINT reservations_pkey PRIMARY KEY,
@@ -23,6 +24,7 @@ CREATE TABLE reservations (
 	CONSTRAINT reservations_expires_check CHECK ((state = 'held') = (expires_at IS NOT NULL))
 );
 CREATE INDEX reservations_expiry ON reservations (expires_at) WHERE state = 'held';
+CREATE INDEX reservations_tombstones ON reservations (created_at) WHERE revision = 0;
 
 -- name, price and seller are those of the moment when the product was first reserved.
 CREATE TABLE reservation_lines (
