@@ -52,6 +52,7 @@ static const struct pg_statement *const telling[] = {
 	&product_delete,
 	&stock_change,
 	&reservation_reserve,
+	&reservation_reserve_new,
 };
 
 static const struct pg_constraint constraints[] = {

@@ -29,7 +29,8 @@ BEGIN
 			'tax_minor', new.tax_minor,
 			'total_minor', new.total_minor,
 			'payment', (
-				SELECT json_build_object('method', method, 'status', status, 'amount_minor', amount_minor)
+				SELECT json_build_object('method', method, 'status', status, 'amount_minor', amount_minor,
+					'refunded_minor', refunded_minor)
 				FROM order_payments
 				WHERE order_id = new.id
 				ORDER BY attempt DESC

@@ -21,6 +21,7 @@ enum {
 	PAUSE_MAX_US = 5000000,
 	NAME_MAX_CHARS = 100,
 	PREFETCH = 1, /* what waits here cannot go to another replica */
+	COUNT_US = 5000000, /* how often dead letters are counted */
 };
 
 static const int32_t delays_ms[CONSUMER_DELAYS] = {1000, 10000, 60000};
@@ -47,6 +48,7 @@ struct queue {
 	int64_t pause_us;
 	bool settled; /* by the task */
 	struct counter *applied, *seen, *parked, *delayed, *dead, *stalled, *redelivered;
+	struct gauge *letters;
 };
 
 struct consumer {
@@ -59,7 +61,8 @@ struct consumer {
 	pthread_mutex_t lock; /* of the next two */
 	struct list settled; /* to acknowledge */
 	size_t on_the_way; /* deliveries that have not come to the loop */
-	unsigned generation; /* the connection's thread's */
+	unsigned generation; /* the connection's thread's, and the next */
+	int64_t count_us; /* when dead letters are counted again */
 };
 
 /* An event on its way through a transaction. */
@@ -74,9 +77,11 @@ static void open_queue(struct consumer *c, const struct consumer_queue *what);
 static struct counter *count_outcome(const struct queue *q, const char *outcome);
 static bool opened(struct link *l, void *owner);
 static bool declare(struct link *l, const struct queue *q);
+static bool declare_dead(struct link *l, const struct queue *q);
 static bool declare_delay(struct link *l, const struct queue *q, size_t nth);
 static bool declare_one(struct link *l, const char *name, const amqp_table_t *arguments);
 static bool work(struct link *l, void *owner);
+static bool count_letters(struct consumer *c);
 static void closed(struct link *l, void *owner);
 static void take(struct consumer *c, const amqp_envelope_t *envelope);
 static bool acknowledge(struct consumer *c);
@@ -137,6 +142,8 @@ static void open_queue(struct consumer *c, const struct consumer_queue *what)
 	q->dead = count_outcome(q, "dead");
 	q->stalled = count_outcome(q, "stalled");
 	q->redelivered = count_outcome(q, "redelivered");
+	q->letters = gauge_get("bodega_consumer_dead_letters",
+		"Dead letters that wait for somebody.", LABELS({"queue", str_from(what->name)}));
 }
 
 static struct counter *count_outcome(const struct queue *q, const char *outcome)
@@ -204,10 +211,8 @@ static bool declare(struct link *l, const struct queue *q)
 	amqp_table_entry_t single = {amqp_cstring_bytes("x-single-active-consumer"),
 		{.kind = AMQP_FIELD_KIND_BOOLEAN, .value.boolean = true}};
 	const amqp_table_t arguments = {.num_entries = 1, .entries = &single};
-	char dead[NAME_MAX_CHARS];
 
-	snprintf(dead, sizeof dead, "%s" CONSUMER_DEAD, q->what->name);
-	if (!declare_one(l, q->what->name, &arguments) || !declare_one(l, dead, &amqp_empty_table))
+	if (!declare_one(l, q->what->name, &arguments) || !declare_dead(l, q))
 		return false;
 	for (size_t i = 0; i < CONSUMER_DELAYS; i++)
 		if (!declare_delay(l, q, i))
@@ -222,6 +227,20 @@ static bool declare(struct link *l, const struct queue *q)
 	amqp_basic_consume(
 		l->connection, LINK_CHANNEL, name, name, false, false, false, amqp_empty_table);
 	return link_done(l, "subscription");
+}
+
+/* The broker's answer says how many messages are there. */
+static bool declare_dead(struct link *l, const struct queue *q)
+{
+	char name[NAME_MAX_CHARS];
+
+	snprintf(name, sizeof name, "%s" CONSUMER_DEAD, q->what->name);
+	const amqp_queue_declare_ok_t *const made = amqp_queue_declare(l->connection, LINK_CHANNEL,
+		amqp_cstring_bytes(name), false, true, false, false, amqp_empty_table);
+	if (!link_done(l, name))
+		return false;
+	gauge_set(q->letters, made->message_count);
+	return true;
 }
 
 /* Where a message waits until its time there is up; then the broker puts it into the queue again.
@@ -266,6 +285,19 @@ static bool work(struct link *l, void *owner)
 			amqp_destroy_envelope(&envelope);
 		}
 	} while (got);
+	return count_letters(c);
+}
+
+static bool count_letters(struct consumer *c)
+{
+	const int64_t now_us = clock_monotonic_us();
+
+	if (now_us < c->count_us)
+		return true;
+	c->count_us = now_us + COUNT_US;
+	for (size_t i = 0; i < c->queue_count; i++)
+		if (!declare_dead(&c->link, &c->queues[i]))
+			return false;
 	return true;
 }
 

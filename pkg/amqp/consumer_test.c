@@ -104,6 +104,12 @@ static uint64_t outcome(const char *name)
 		LABELS({"queue", STR(QUEUE)}, {"outcome", str_from(name)})));
 }
 
+static int64_t letters(void)
+{
+	return gauge_value(
+		gauge_get("bodega_consumer_dead_letters", "", LABELS({"queue", STR(QUEUE)})));
+}
+
 static struct str header_of(const amqp_message_t *message, const char *name)
 {
 	const amqp_table_t *const headers = &message->properties.headers;
@@ -209,6 +215,7 @@ static void poison_becomes_a_dead_letter(void **state)
 	turn_until(queue_depth(DEAD) == 1);
 	turn_until(effects() == 1);
 	assert_int_equal(effects(), 1); /* the other subject's */
+	turn_until(letters() == 1);
 	body = queue_get(DEAD, &message);
 	assert_str_equal(header_of(&message, CONSUMER_REASON), STR("conflict: it cannot be done"));
 	assert_str_equal(header_of(&message, CONSUMER_ATTEMPTS), STR("6"));

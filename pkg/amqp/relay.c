@@ -26,6 +26,7 @@ struct relay {
 	struct gauge *owned;
 	struct gauge *unpublished;
 	struct gauge *lag;
+	struct gauge *parked;
 	struct counter *published;
 	struct histogram *delay;
 };
@@ -95,6 +96,10 @@ static const struct pg_statement backlog = {"outbox_backlog", PG_SLOW,
 	"		ORDER BY id LIMIT 10000) w) waiting\n"
 	"WHERE p.owner = $1::text"};
 
+/* What waits in the inbox for an event that has not come. */
+static const struct pg_statement parked = {
+	"inbox_parked", PG_SLOW, "SELECT count(*) FROM inbox WHERE parked IS NOT NULL"};
+
 static const struct pg_statement sweep_outbox = {"outbox_sweep", PG_WRITE,
 	"DELETE FROM outbox WHERE id IN (\n"
 	"	SELECT o.id FROM (SELECT * FROM outbox ORDER BY id LIMIT $1::integer) o\n"
@@ -107,7 +112,7 @@ static const struct pg_statement sweep_inbox = {"inbox_sweep", PG_WRITE,
 	"	WHERE parked IS NULL AND at < now() - interval '30 days' LIMIT $1::integer))"};
 
 const struct pg_statement *const relay_statements[] = {&lease, &leave, &look, &number, &read_events,
-	&mark_published, &backlog, &sweep_outbox, &sweep_inbox};
+	&mark_published, &backlog, &parked, &sweep_outbox, &sweep_inbox};
 const size_t relay_statement_count = sizeof relay_statements / sizeof relay_statements[0];
 
 struct relay *relay_new(struct publisher *publisher, const char *source)
@@ -125,6 +130,8 @@ struct relay *relay_new(struct publisher *publisher, const char *source)
 		"Events of these partitions that RabbitMQ has not confirmed.", NULL);
 	r->lag = gauge_get(
 		"bodega_outbox_lag_seconds", "The age of the oldest of these events.", NULL);
+	r->parked =
+		gauge_get("bodega_inbox_parked", "Events that wait for the one before them.", NULL);
 	r->published = counter_get(
 		"bodega_outbox_published_total", "Events that RabbitMQ has confirmed.", NULL);
 	r->delay = histogram_get("bodega_outbox_publish_delay_seconds",
@@ -177,6 +184,8 @@ static enum fault measure(struct task *t, struct relay *r)
 	TRY(pg_query_row(t, &backlog, PG_VALUES(pg_text(str_from(r->owner))), &row));
 	gauge_set(r->unpublished, pg_take_int64(&row));
 	gauge_set(r->lag, pg_take_int64(&row));
+	TRY(pg_query_row(t, &parked, PG_NO_VALUES, &row));
+	gauge_set(r->parked, pg_take_int64(&row));
 	return OK;
 }
 

@@ -389,6 +389,17 @@ static void a_run_that_is_cancelled_leaves_nothing(void **state)
 	turn_until(publisher_is_open(publishers[1]));
 }
 
+static void what_is_parked_is_counted(void **state)
+{
+	(void)state;
+	observe("INSERT INTO inbox (queue, source, id, subject, sequence, parked) VALUES"
+		" ('q', '/s', '3', 's', 3, '{}'), ('q', '/s', '4', 's', 4, '{}')");
+	observe("INSERT INTO inbox (queue, source, id, subject) VALUES ('q', '/s', '5', 's')");
+	assert_int_equal(run(run_first), OK);
+	assert_int_equal(gauge_value(gauge_get("bodega_inbox_parked", "", NULL)), 2);
+	observe("TRUNCATE inbox");
+}
+
 static void old_events_are_forgotten_once_published(void **state)
 {
 	(void)state;
@@ -419,6 +430,7 @@ int main(void)
 		TEST(with_the_broker_away_events_wait),
 		TEST(what_was_not_confirmed_is_sent_again),
 		TEST(a_run_that_is_cancelled_leaves_nothing),
+		TEST(what_is_parked_is_counted),
 		TEST(old_events_are_forgotten_once_published),
 	};
 	const struct pg_statement *statements[16];

@@ -136,6 +136,18 @@ def test_each_change_is_told(shop, ear, client, product):
     assert all(event["partitionkey"] == buyer.id for event in ear.heard if event["subject"] == order)
 
 
+def test_what_a_reservation_tells_has_its_trace(shop, ear, client):
+    seller = log_in(client, shop, "seller")
+    scarce = make_product(seller, stock_quantity=7)["id"]
+    trace = "1af7651916cd43dd8448eb211c80319c"
+    answer = register(client).post("/api/v1/orders", {"items": [{"product_id": scarce, "quantity": 3}]},
+                                   headers={"traceparent": f"00-{trace}-b7ad6b7169203331-01"})
+    assert answer.status_code == 201, answer.text
+    all_told(shop)
+    [low] = [event for event in ear.listen() if event["subject"] == scarce and event["type"] == "bodega.product.stock_low"]
+    assert low["traceparent"].split("-")[1] == trace, low
+
+
 def test_soon(shop, ear, client, product):
     """Half a second is for a machine that is busy otherwise: it takes some 20 ms."""
     buyer = register(client)

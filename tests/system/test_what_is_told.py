@@ -194,6 +194,8 @@ def test_each_type_is_told_when_it_should_be(shop, client, people):
                           (declined, ["created", "payment_failed"]), (cancelled, ["created", "confirmed", "cancelled"]),
                           (expired, ["created", "expired"])]:
         assert [word for word in statuses(subject) if word != "updated"] == told
+    assert [(event["data"]["status"], event["data"]["payment"]["refunded_minor"]) for event in of(events, delivered)[-2:]] == [
+        ("delivered", 0), ("refunded", 1000)]
     assert words(of(events, product)) == [
         ("product.created", 1), ("product.changed", 2), ("product.stock_low", 0), ("product.stock_out", 0),
         ("product.deleted", 3)]
