@@ -45,7 +45,7 @@ enum fault forwarded_open(struct scope *s)
 		if (!read_network(texts.at[i], &trusted.at[trusted.count++]))
 			fault = fail_field(s, STR("TRUSTED_PROXIES"), "format",
 				"must be addresses or networks such as 10.0.0.0/8 or fd00::/8: "
-			        "%.*s",
+				"%.*s",
 				STR_ARG(texts.at[i]));
 	return fault;
 }

@@ -101,6 +101,7 @@ static void on_closed(void *arg)
 		w->connection_count--;
 	account_connection(-1);
 	arena_unref(c->refusal);
+	upload_forget(c);
 	c->magic = 0;
 	free(c);
 }
@@ -137,6 +138,7 @@ void connection_begin_http2(struct connection *c)
 	c->state = CONNECTION_HTTP2;
 	h2o_buffer_init(&socket->input, &h2o_socket_buffer_prototype);
 	h2o_http2_accept(&c->listener->accept, socket, c->accepted_at);
+	upload_watch(c);
 	h2o_buffer_dispose(&socket->input);
 	socket->input = held;
 	if (held->size > 0)
@@ -180,6 +182,8 @@ void connection_sweep(struct connection *c, int64_t now_us)
 {
 	const struct server_config *config = &c->listener->site->server->config;
 
+	if (c->http2 != NULL) /* libh2o takes its socket back after it has held up reading */
+		upload_watch(c);
 	set_phase(c, phase_of(c), now_us);
 	switch (c->phase) {
 	case PHASE_IDLE:

@@ -94,6 +94,8 @@ static void on_request_gone(void *slot)
 
 	CHECK_MAGIC(e, EXCHANGE_MAGIC);
 	e->bytes_sent = e->req->bytes_sent;
+	if (e->req->version >= 0x200)
+		upload_answered(e->connection, e->req);
 	e->connection->exchanges--;
 	e->connection->unsent -= e->sending;
 	e->connection = NULL;

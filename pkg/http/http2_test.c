@@ -238,6 +238,73 @@ static void test_bodies(void **state)
 	client_close(&c);
 }
 
+/* However large it is and whatever the client has announced: 413 and the sign to stop, never a
+ * REFUSED_STREAM that would make it send all that again; the connection is good for more. */
+static void test_bodies_beyond_all_bounds(void **state)
+{
+	enum { PIECE = 16384, PIECES = 200, ROUNDS = 8 };
+	static const char piece[PIECE];
+	struct client c = client_open(ts.config.port);
+	struct answer a;
+
+	(void)state;
+	http2_begin(&c, WINDOW);
+	for (unsigned round = 0; round < ROUNDS; round++) {
+		const unsigned stream = 1 + 4 * round;
+		struct frame f;
+
+		http2_request(&c, stream, "POST", "/echo", true);
+		for (int i = 0; i < PIECES; i++)
+			http2_frame(&c, FRAME_DATA, 0, stream, piece, PIECE);
+		a = http2_read(&c, stream);
+		assert_int_equal(a.status, 413);
+		assert_false(a.broken);
+		assert_non_null(strstr(a.body, "body_too_large"));
+		answer_free(&a);
+		f = http2_next(&c);
+		assert_int_equal(f.type, FRAME_RST_STREAM);
+		assert_int_equal(f.stream, stream);
+		assert_int_equal(f.payload[3], 0); /* NO_ERROR */
+		http2_frame(&c, FRAME_DATA, 1, stream, piece, PIECE); /* was on its way */
+		a = post(&c, stream + 2, 1000);
+		assert_int_equal(a.status, 201);
+		answer_free(&a);
+	}
+	assert_true(c.credit > ROUNDS * PIECES * PIECE); /* what was dropped counts, too */
+	client_close(&c);
+}
+
+/* All of it in one piece, so that libh2o sees the head and the end at once. */
+static void test_a_large_body_at_once(void **state)
+{
+	enum { PIECE = 16384, PIECES = 60, ROOM = (PIECE + 9) * (PIECES + 1) + 1000 };
+	struct client c = client_open(ts.config.port);
+	char *const all = calloc(1, ROOM);
+	struct answer a;
+	size_t len = 0;
+
+	(void)state;
+	http2_begin(&c, WINDOW);
+	a = post(&c, 1, 100000); /* opens the connection's window */
+	answer_free(&a);
+	len = http2_head(all, 3, "POST", "/echo", PIECES * PIECE);
+	for (int i = 0; i < PIECES; i++) {
+		const unsigned char head[9] = {0, 0x40, 0, FRAME_DATA, i == PIECES - 1, 0, 0, 0, 3};
+
+		memcpy(all + len, head, sizeof head);
+		len += sizeof head + PIECE;
+	}
+	client_send(&c, all, len);
+	a = http2_read(&c, 3);
+	assert_int_equal(a.status, 413);
+	answer_free(&a);
+	a = post(&c, 5, 1000);
+	assert_int_equal(a.status, 201);
+	answer_free(&a);
+	free(all);
+	client_close(&c);
+}
+
 static void test_bad_requests(void **state)
 {
 	struct client c = client_open(ts.config.port);
@@ -392,6 +459,8 @@ int main(void)
 		SERVED(test_no_side_door),
 		SERVED(test_many_streams_at_once),
 		SERVED(test_bodies),
+		SERVED(test_bodies_beyond_all_bounds),
+		SERVED(test_a_large_body_at_once),
 		SERVED(test_bad_requests),
 		SERVED(test_reset_cancels_the_task),
 		SERVED(test_lost_connection_cancels_the_task),

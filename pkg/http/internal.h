@@ -109,6 +109,10 @@ struct connection {
 	struct arena *refusal; /* of the answer when that was no head; NULL: none */
 	struct live *live; /* a stream that has the connection to itself */
 	struct st_h2o_http2_conn_t *http2; /* libh2o's, by the last sweep; NULL: none, or closing */
+	h2o_socket_cb read; /* HTTP/2: libh2o's, which upload.c calls */
+	struct uploads *uploads; /* its streams whose bodies are too large; NULL: none yet */
+	bool *gone; /* set when it goes while libh2o reads; NULL: it does not */
+	bool greeted; /* HTTP/2: the preface is there */
 	int64_t old_us; /* when it is old enough to go */
 	int64_t retired_us; /* since when it is */
 	bool cut; /* by the sweep */
@@ -159,6 +163,17 @@ void connection_end_idle(struct connection *c, enum ended why, int64_t now_us);
 
 /* HTTP/2: whether a request is half received. */
 bool connection_is_receiving(const struct connection *c);
+
+/* ---- upload.c ---- */
+
+/* HTTP/2: looks at what comes before libh2o does; again when libh2o has put itself first. */
+void upload_watch(struct connection *c);
+
+/* The request's answer is out. */
+void upload_answered(struct connection *c, const h2o_req_t *req);
+
+/* The connection goes. */
+void upload_forget(struct connection *c);
 
 /* ---- sniff.c ---- */
 

@@ -15,7 +15,8 @@
 
 enum {
 	/* Bodies a little over a route's bound are taken in to be answered 413; what is over this
-	 * as well, libh2o refuses by itself, on HTTP/2 only by resetting the stream. */
+	 * as well, libh2o refuses by itself on HTTP/1, and upload.c cuts on HTTP/2: above the
+	 * largest bound by more than a frame, so that what is left is still too large. */
 	BODY_BYTES_BEYOND = 64 << 10,
 	/* Over idling, head and body together; the sweep has the real times. */
 	MARGIN_MS = 600000,

@@ -479,6 +479,26 @@ void http2_request(
 	http2_frame(c, FRAME_HEADERS, body ? 4 : 5, stream, block, len);
 }
 
+size_t http2_head(char *out, unsigned stream, const char *method, const char *path, size_t body_len)
+{
+	unsigned char *const block = (unsigned char *)out + 9;
+	char text[24];
+	size_t len = 0;
+
+	len += put_literal(block + len, 2, method); /* :method */
+	len += put_literal(block + len, 4, path); /* :path */
+	len += put_literal(block + len, 6, "http"); /* :scheme */
+	len += put_literal(block + len, 1, "test"); /* :authority */
+	snprintf(text, sizeof text, "%zu", body_len);
+	block[len++] = 0x0f; /* 15 and 13: content-length */
+	len += put_literal(block + len, 13, text);
+	memcpy(out,
+		(const unsigned char[]){
+			0, 0, (unsigned char)len, FRAME_HEADERS, 4, 0, 0, 0, (unsigned char)stream},
+		9);
+	return len + 9;
+}
+
 struct frame http2_next(struct client *c)
 {
 	static _Thread_local unsigned char payload[1 << 17];
@@ -502,6 +522,9 @@ struct frame http2_next(struct client *c)
 			return ended;
 		memcpy(payload, c->data + 9, f.len);
 		client_take(c, 9 + f.len);
+		if (f.type == FRAME_WINDOW_UPDATE && f.stream == 0)
+			c->credit += (size_t)(payload[0] << 24 | payload[1] << 16 |
+					      payload[2] << 8 | payload[3]);
 	} while (f.type == FRAME_SETTINGS || f.type == FRAME_WINDOW_UPDATE || f.type == FRAME_PING);
 	return f;
 }

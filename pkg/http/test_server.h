@@ -56,6 +56,7 @@ struct client {
 	char *data; /* received and not yet taken */
 	size_t len;
 	size_t room;
+	size_t credit; /* HTTP/2: bytes of bodies that the server takes by all WINDOW_UPDATE */
 };
 
 struct client client_open(uint16_t port);
@@ -119,6 +120,11 @@ void http2_frame(struct client *c, unsigned type, unsigned flags, unsigned strea
 /* HEADERS of a request, with END_STREAM unless a body follows. */
 void http2_request(
 	struct client *c, unsigned stream, const char *method, const char *path, bool body);
+
+/* The same HEADERS as bytes, with a body of that length to follow; below stream 256. Returns how
+ * many. */
+size_t http2_head(
+	char *out, unsigned stream, const char *method, const char *path, size_t body_len);
 
 /* The next frame that is not SETTINGS, WINDOW_UPDATE or PING. type 255: the connection has ended.
  */
