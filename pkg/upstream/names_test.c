@@ -3,11 +3,12 @@
 
 #include "fiber/dns.h"
 #include "fiber/lookup.h"
+#include "upstream/connection.h"
 #include "upstream/probe.h"
 
 /* Replicas on 127.0.0.2, 127.0.0.3 … at one port, known by a name; the addresses that it has change
  * as those of a headless Service do. */
-enum { REPLICAS_MAX = 4, LOOK_UP_LATEST_US = 5500000, OUT_US = 10000000 };
+enum { REPLICAS_MAX = 4, LOOK_UP_LATEST_US = LOOK_UP_US + LOOK_UP_US / 10 };
 
 static struct raw_server replicas[REPLICAS_MAX];
 static size_t replica_count;
@@ -230,6 +231,13 @@ static void an_address_that_comes_back_is_a_new_one(void **state)
 	gate_close();
 }
 
+/* How long after the last answer the name is looked up again. */
+static int64_t pause_us(const struct upstream *u)
+{
+	assert_null(u->names[0].lookup);
+	return u->names[0].timer.at_us - u->names[0].answered_us;
+}
+
 /* Missing at the start: no reason to end, nor to wait; once it is there calls go to it. */
 static void a_name_may_come_later(void **state)
 {
@@ -242,12 +250,14 @@ static void a_name_may_come_later(void **state)
 	assert_outcome(&p, FAULT_UNAVAILABLE, 0, "");
 	assert_string_equal(p.detail, "peer is away");
 	assert_int_equal(failed_lookups(), before + 1);
+	assert_in_range(pause_us(u), 900000, 1100000);
 	p = call(u, "GET");
 	assert_outcome(&p, FAULT_UNAVAILABLE, 0, "");
 	assert_in_range(p.took_us, 0, SECOND);
 	dns_set("products", "127.0.0.2");
 	clock_advance_us(LOOKUP_SHARED_US + LOOKUP_SHARED_US / 10);
 	wait_for_addresses(u, 1);
+	assert_in_range(pause_us(u), 4500000, 5500000);
 	calls_end_well(u, "GET", 1);
 	upstream_free(u);
 	stop_replicas();
@@ -326,6 +336,7 @@ static void a_refusal_brings_the_next_look_up_forward(void **state)
 	wait_for_addresses(u, 1);
 	struct probe p = call(u, "POST");
 	assert_outcome(&p, FAULT_UNAVAILABLE, 0, "");
+	assert_int_equal(pause_us(u), LOOKUP_SHARED_US);
 	dns_set("products", "127.0.0.2");
 	clock_advance_us(LOOKUP_SHARED_US);
 	do {
@@ -357,6 +368,27 @@ static void names_and_addresses_mix(void **state)
 	assert_int_equal(requests(1), 4);
 	upstream_free(u);
 	raw_server_stop(&given);
+	stop_replicas();
+}
+
+/* Each holds it for itself. */
+static void names_may_share_an_address(void **state)
+{
+	char other[64];
+
+	(void)state;
+	start_replicas(2, serve_text, GOOD);
+	dns_set("products", "127.0.0.2 127.0.0.3");
+	dns_set("goods", "127.0.0.2");
+	snprintf(other, sizeof other, "goods:%u", port);
+	const struct str addresses[] = {str_from(other), str_from(text)};
+	struct upstream *u = upstream_to(addresses, 2, 4);
+	wait_for_addresses(u, 3);
+	look_up_again(u, "127.0.0.3", 2);
+	calls_end_well(u, "POST", 4);
+	assert_int_equal(requests(0), 2);
+	assert_int_equal(requests(1), 2);
+	upstream_free(u);
 	stop_replicas();
 }
 
@@ -420,6 +452,7 @@ int main(void)
 		cmocka_unit_test(dead_addresses_cost_no_call),
 		cmocka_unit_test(a_refusal_brings_the_next_look_up_forward),
 		cmocka_unit_test(names_and_addresses_mix),
+		cmocka_unit_test(names_may_share_an_address),
 		cmocka_unit_test(names_have_ipv6_addresses),
 	};
 	return cmocka_run_group_tests(tests, start_all, stop_all);
