@@ -62,6 +62,7 @@ lint: ## formatting, static analysis, shell scripts, the packages' order
 	@tools/lint
 
 lint-chart: ## the Helm chart and k8s/ alone: unit tests, the API's schemas, good practice, drift; builds what it needs with Go
+	@tools/deps test
 	@tools/chart-tools --build
 	@tools/lint-chart
 
