@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A server's pod is deleted and comes back: nobody of ours restarts or becomes unready, new pods become ready where they do
+not need it, and what was sold and paid still agrees."""
+
+import json
+
+import pytest
+
+from cluster import Failed, wait_for
+
+
+def settled(shop):
+    """Nothing is wrong that a second look still finds."""
+    return json.loads(shop.bodegactl("verify", "--output", "json"))["findings"] == []
+
+
+@pytest.mark.parametrize("server", ["redis", "rabbitmq", "postgresql"])
+def test_deleted_and_back(shop, server):
+    shop.test()
+    # It stays away for a while: its pod may be made again, but has nowhere to run.
+    shop.kubectl("scale", f"statefulset/bodega-{server}", "--replicas", "0")
+    wait_for(lambda: not shop.get("pods", "--selector", f"app.kubernetes.io/component={server}")["items"], 90, f"{server} ends")
+    shop.kubectl("scale", "deployment/bodega-products", "--replicas", "3")
+    if server == "postgresql":
+        with pytest.raises(Failed):  # a new pod waits for its database
+            shop.wait_ready(10)
+        assert len([pod for pod in shop.pods("products") if is_ready(pod)]) == 2, "those that were ready stay so"
+    else:
+        shop.kubectl("rollout", "status", "deployment/bodega-products", "--timeout", "30s")
+    for program in ("gateway", "users", "orders"):
+        assert all(is_ready(pod) for pod in shop.pods(program))
+    shop.kubectl("scale", f"statefulset/bodega-{server}", "--replicas", "1")
+    shop.wait_ready(90)
+    shop.test()
+    shop.kubectl("scale", "deployment/bodega-products", "--replicas", "2")
+    shop.wait_ready(90)
+    assert shop.restarts() == {}
+    wait_for(lambda: settled(shop), 60, "verify finds nothing wrong")
+
+
+@pytest.mark.parametrize("server", ["redis", "rabbitmq", "postgresql"])
+def test_killed(shop, server):
+    """As a crash does it, without time to write anything."""
+    shop.kubectl("delete", "pod", f"bodega-{server}-0", "--grace-period", "0", "--force")
+    shop.wait_ready(90)
+    shop.test()
+    assert shop.restarts() == {}
+    wait_for(lambda: settled(shop), 60, "verify finds nothing wrong")
+
+
+def is_ready(pod):
+    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in pod["status"]["conditions"])
