@@ -99,5 +99,9 @@ test-image: rootfs ## what the image holds; where there is Docker, how it runs, 
 	@if docker version >/dev/null 2>&1; then tools/image && tools/image backing; fi
 	@.venv/bin/python -m pytest -q tests/image
 
+test-kubernetes: ## the chart on a real cluster: that of KUBECONFIG, or ../shared/cluster
+	@tools/deps build image test
+	@tests/kubernetes/run
+
 clean: ## remove what was built
 	@rm -rf build
