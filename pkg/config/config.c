@@ -3,30 +3,27 @@
  * Nothing stops at the first mistake: whoever starts a program wants to know all of them. */
 #include "config/config.h"
 
-#include "base/buf.h"
 #include "base/check.h"
+#include "config/file.h"
 #include "config/parse.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
-#include <unistd.h>
 
-enum { FILE_BYTES_MAX = 64 << 10, HELP_NAME_WIDTH = 30 };
+enum { HELP_NAME_WIDTH = 30 };
 
-static enum fault load_field(struct scope *s, const struct config_field *field, void *into);
 static enum fault find_value(struct scope *s, const struct config_field *field, struct str *value);
 static enum fault read_value(
 	struct scope *s, const struct config_field *field, const char *path, struct str *value);
 static const char *from_environment(const char *name, const char *suffix);
-static bool read_whole(int fd, struct buf *into);
 
 enum fault config_load(struct scope *s, const struct config_field *fields, size_t count, void *into)
 {
 	enum fault fault = OK;
 
 	for (size_t i = 0; i < count; i++)
-		if (load_field(s, &fields[i], into) != OK)
+		if (config_load_member(s, &fields[i], (char *)into + fields[i].offset) != OK)
 			fault = FAULT_INVALID;
 	return fault;
 }
@@ -43,6 +40,8 @@ void config_help(const struct config_field *fields, size_t count, FILE *out)
 		fprintf(out, "  %-*s %s", HELP_NAME_WIDTH, f->name, f->help);
 		if (f->type == CONFIG_CHOICE)
 			fprintf(out, " One of: %s.", f->choices);
+		if (f->live)
+			fprintf(out, " May change at run time.");
 		if (f->fallback == CONFIG_REQUIRED)
 			fprintf(out, " (required)\n");
 		else if (f->fallback[0] == '\0')
@@ -57,11 +56,13 @@ const char *config_file(const char *name)
 	return from_environment(name, "_FILE");
 }
 
-static enum fault load_field(struct scope *s, const struct config_field *field, void *into)
+enum fault config_load_member(struct scope *s, const struct config_field *field, void *member)
 {
-	void *member = (char *)into + field->offset;
+	static const struct texts no_texts;
 	struct str value;
 
+	if (field->type == CONFIG_LIST)
+		*(const struct texts **)member = &no_texts;
 	TRY(find_value(s, field, &value));
 	if (value.at != NULL)
 		return config_parse(s, field, value, member);
@@ -92,21 +93,10 @@ static enum fault read_value(
 	struct scope *s, const struct config_field *field, const char *path, struct str *value)
 {
 	const struct str name = scope_format(s, "%s_FILE", field->name);
-	struct buf text = buf_new(s->arena);
-	const int fd = open(path, O_RDONLY | O_CLOEXEC);
-	const bool read_it = fd >= 0 && read_whole(fd, &text);
-	const int error = errno;
 
-	if (fd >= 0)
-		close(fd);
-	if (!read_it)
+	if (!config_read_file(s, AT_FDCWD, path, value))
 		return fail_field(s, name, "value", "names %s, which cannot be read: %s", path,
-			strerror(error));
-	*value = buf_str(&text);
-	if (str_ends(*value, STR("\n")))
-		value->len--;
-	if (str_ends(*value, STR("\r")))
-		value->len--;
+			strerror(errno));
 	if (value->len == 0)
 		return fail_field(s, name, "value", "names %s, which is empty", path);
 	return OK;
@@ -121,22 +111,4 @@ static const char *from_environment(const char *name, const char *suffix)
 	CHECK(len > 0 && (size_t)len < sizeof full);
 	value = getenv(full);
 	return value != NULL && *value != '\0' ? value : NULL;
-}
-
-static bool read_whole(int fd, struct buf *into)
-{
-	for (;;) {
-		char *room = buf_room(into, 4096);
-		const ssize_t got = read(fd, room, 4096);
-
-		if (got < 0)
-			return false;
-		if (got == 0)
-			return true;
-		into->len += (size_t)got;
-		if (into->len > FILE_BYTES_MAX) {
-			errno = EFBIG;
-			return false;
-		}
-	}
 }

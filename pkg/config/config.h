@@ -13,6 +13,7 @@ enum config_type {
 	CONFIG_TEXT, /* struct str, ends in NUL; STR_NONE when not given and without default */
 	CONFIG_SECRET, /* the same; its value is never shown */
 	CONFIG_TEXTS, /* struct texts: split at commas, trimmed */
+	CONFIG_LIST, /* const struct texts *, the same where it may be live; never NULL */
 	CONFIG_INT, /* int64_t, min..max */
 	CONFIG_DURATION, /* int64_t µs, min..max: 500us, 500ms, 10s, 30m, 2h, 7d */
 	CONFIG_BOOL, /* bool: true or false */
@@ -37,6 +38,8 @@ struct config_field {
 	int64_t min; /* both 0: anything from 0 */
 	int64_t max;
 	const char *choices; /* separated by spaces: "anyone role", "postgresql postgres" */
+	bool live; /* may change while the program runs (config/live.h); an INT, DURATION, CHOICE
+	              or LIST whose member is _Atomic */
 };
 
 /* One line of a table:
@@ -54,6 +57,7 @@ struct config_field {
 #define CONFIG_C_TYPE_TEXT struct str
 #define CONFIG_C_TYPE_SECRET struct str
 #define CONFIG_C_TYPE_TEXTS struct texts
+#define CONFIG_C_TYPE_LIST const struct texts *
 #define CONFIG_C_TYPE_INT int64_t
 #define CONFIG_C_TYPE_DURATION int64_t
 #define CONFIG_C_TYPE_BOOL bool

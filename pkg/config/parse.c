@@ -10,13 +10,14 @@
 typedef enum fault parse_fn(
 	struct scope *s, const struct config_field *field, struct str value, void *member);
 
-static parse_fn parse_text, parse_texts, parse_int, parse_duration, parse_bool, parse_port,
-	parse_choice, parse_url, parse_urls;
+static parse_fn parse_text, parse_texts, parse_list, parse_int, parse_duration, parse_bool,
+	parse_port, parse_choice, parse_url, parse_urls;
 
 static parse_fn *const parsers[] = {
 	[CONFIG_TEXT] = parse_text,
 	[CONFIG_SECRET] = parse_text,
 	[CONFIG_TEXTS] = parse_texts,
+	[CONFIG_LIST] = parse_list,
 	[CONFIG_INT] = parse_int,
 	[CONFIG_DURATION] = parse_duration,
 	[CONFIG_BOOL] = parse_bool,
@@ -80,6 +81,16 @@ static enum fault parse_texts(
 	struct scope *s, const struct config_field *field, struct str value, void *member)
 {
 	return split(s, field, value, is_not_empty, "texts with commas between them", member);
+}
+
+static enum fault parse_list(
+	struct scope *s, const struct config_field *field, struct str value, void *member)
+{
+	struct texts *const texts = scope_alloc(s, sizeof *texts);
+
+	TRY(parse_texts(s, field, value, texts));
+	*(const struct texts **)member = texts;
+	return OK;
 }
 
 static enum fault parse_int(
