@@ -215,20 +215,12 @@ static int check_all(struct checklist *list, const char *service, int64_t connec
 
 static void check_forms(struct checklist *list, const struct settings *settings)
 {
-	const struct {
-		const char *name;
-		struct str text;
-		size_t bytes_max;
-	} secrets[] = {
-		{"KEYS_SECRET", settings->keys_secret, SECRET_BYTES_MIN},
-		{"PASSWORD_PEPPER", settings->password_pepper, 0},
-		{"CURSOR_SECRET", settings->cursor_secret, 0},
-	};
-
-	for (size_t i = 0; i < sizeof secrets / sizeof *secrets; i++)
-		if (secrets[i].text.len > 0)
-			form_bytes(list, secrets[i].name, secrets[i].text, SECRET_BYTES_MIN,
-				secrets[i].bytes_max);
+	if (settings->keys_secret.len > 0)
+		form_secret(list, "KEYS_SECRET", settings->keys_secret, SECRET_BYTES_MIN);
+	if (settings->password_pepper.len > 0)
+		form_bytes(list, "PASSWORD_PEPPER", settings->password_pepper);
+	if (settings->cursor_secret.len > 0)
+		form_secret(list, "CURSOR_SECRET", settings->cursor_secret, 0);
 	if (settings->internal_secrets.len > 0)
 		form_internal_secrets(list, settings->internal_secrets);
 	if (settings->webhook_secrets.len > 0)

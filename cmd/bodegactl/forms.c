@@ -3,7 +3,9 @@
 #include "forms.h"
 
 #include "auth/base64.h"
+#include "auth/crypto.h"
 #include "auth/mac.h"
+#include "auth/secret.h"
 #include "auth/webhook.h"
 
 #include <openssl/err.h>
@@ -16,27 +18,39 @@ static enum fault check_dates(struct scope *s, const X509 *certificate, struct s
 static enum fault refuse(struct scope *s, struct str file);
 static void forget_context(void *arg);
 
-void form_bytes(struct checklist *list, const char *name, struct str text, size_t bytes_min,
-	size_t bytes_max)
+void form_bytes(struct checklist *list, const char *name, struct str text)
 {
 	struct str bytes = STR_NONE;
 	const bool ok = base64_decode(list->s->arena, BASE64, str_trim(text), &bytes) &&
-	                bytes.len >= bytes_min && (bytes_max == 0 || bytes.len <= bytes_max);
+	                bytes.len >= SECRET_BYTES_MIN;
 
 	checklist_add(list, "secret", str_from(name), ok,
 		ok ? scope_format(list->s, "%zu bytes", bytes.len)
-		   : scope_format(list->s, "must be %zu bytes%s in base64", bytes_min,
-			     bytes_max == 0 ? " or more" : ""));
+		   : scope_format(list->s, "must be %d bytes or more in base64", SECRET_BYTES_MIN));
+}
+
+void form_secret(struct checklist *list, const char *name, struct str text, size_t bytes_max)
+{
+	struct secret secret;
+	const bool ok = secret_read(list->s, name, text, &secret) == OK &&
+	                (bytes_max == 0 || (secret.current.len <= bytes_max &&
+						   secret.previous.len <= bytes_max));
+
+	scope_forgive(list->s); /* it is in the list */
+	checklist_add(list, "secret", str_from(name), ok,
+		!ok ? scope_format(list->s, "must be %d bytes%s in base64, once or twice",
+			      SECRET_BYTES_MIN, bytes_max == 0 ? " or more" : "")
+		: secret.previous.at != NULL ? STR("two: it is being changed")
+					     : STR("one"));
 }
 
 void form_internal_secrets(struct checklist *list, struct str text)
 {
-	struct mac_secret *secrets = NULL;
-	size_t count = 0;
-	const enum fault fault = mac_secrets_read(list->s, text, &secrets, &count);
+	struct mac_secrets secrets = {0};
+	const enum fault fault = mac_secrets_read(list->s, text, &secrets);
 
 	(void)checklist_fault(list, "secret", STR("INTERNAL_SECRETS"), fault,
-		scope_format(list->s, "%zu pairs", count));
+		scope_format(list->s, "%zu pairs", secrets.count));
 }
 
 void form_webhook_secrets(struct checklist *list, struct str text)

@@ -4,23 +4,25 @@
  * preflight asks for. Credentials are in Authorization, never in cookies, so "*" is harmless. */
 #include "gateway.h"
 
-static bool is_any(void);
-static bool is_allowed(struct str origin);
+#include <stdatomic.h>
+
+static bool allows(const struct texts *origins, struct str origin);
+static bool is_any(const struct texts *origins);
 
 static const struct str any = {"*", 1};
 
 void before_reply(const struct request *request, struct reply *reply)
 {
 	const struct str origin = request_header(request, STR("origin"));
-	const struct texts *origins = &settings.cors_origins;
+	const struct texts *const origins = atomic_load(&settings.cors_origins);
 
 	if (origins->count == 0)
 		return;
-	if (!is_any())
+	if (!is_any(origins))
 		reply_header(reply, "vary", STR("Origin"));
-	if (origin.len == 0 || !cors_allows(origin))
+	if (origin.len == 0 || !allows(origins, origin))
 		return;
-	reply_header(reply, "access-control-allow-origin", is_any() ? any : origin);
+	reply_header(reply, "access-control-allow-origin", is_any(origins) ? any : origin);
 	if (str_eq(request->method, STR("OPTIONS")) &&
 		request_header(request, STR("access-control-request-method")).len > 0) {
 		reply_header(reply, "access-control-allow-methods",
@@ -38,18 +40,20 @@ void before_reply(const struct request *request, struct reply *reply)
 
 bool cors_allows(struct str origin)
 {
-	return is_any() || is_allowed(origin);
+	return allows(atomic_load(&settings.cors_origins), origin);
 }
 
-static bool is_any(void)
+static bool allows(const struct texts *origins, struct str origin)
 {
-	return settings.cors_origins.count == 1 && str_eq(settings.cors_origins.at[0], any);
-}
-
-static bool is_allowed(struct str origin)
-{
-	for (size_t i = 0; i < settings.cors_origins.count; i++)
-		if (str_eq_fold(origin, settings.cors_origins.at[i]))
+	if (is_any(origins))
+		return true;
+	for (size_t i = 0; i < origins->count; i++)
+		if (str_eq_fold(origin, origins->at[i]))
 			return true;
 	return false;
+}
+
+static bool is_any(const struct texts *origins)
+{
+	return origins->count == 1 && str_eq(origins->at[0], any);
 }

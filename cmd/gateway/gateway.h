@@ -6,7 +6,7 @@
 /* What the files of the gateway know of each other. */
 
 struct settings {
-	struct texts cors_origins; /* who may call from a browser; "*": anyone */
+	_Atomic(const struct texts *) cors_origins; /* who may call from a browser; "*": anyone */
 	struct texts trusted_proxies; /* addresses and networks */
 	struct str docs_dir; /* Swagger UI's files and openapi.json; STR_NONE: no /docs */
 };

@@ -6,8 +6,8 @@
 struct settings settings;
 
 static const struct config_field config[] = {
-	CONFIG(struct settings, cors_origins, TEXTS, "CORS_ORIGINS", CONFIG_OPTIONAL,
-		"Origins that browsers may call from (https://shop.example), or *."),
+	CONFIG(struct settings, cors_origins, LIST, "CORS_ORIGINS", CONFIG_OPTIONAL,
+		"Origins that browsers may call from (https://shop.example), or *.", .live = true),
 	CONFIG(struct settings, trusted_proxies, TEXTS, "TRUSTED_PROXIES", CONFIG_OPTIONAL,
 		"Whose X-Forwarded-For and -Proto are believed: addresses and networks "
 		"(10.0.0.0/8)."),

@@ -18,13 +18,13 @@ static struct settings {
 static const struct config_field config[] = {
 	CONFIG(struct settings, order_ttl_us, DURATION, "ORDER_TTL", "30m",
 		"How long an order may stay unpaid before it expires.", .min = 1000000,
-		.max = INT64_C(86400000000)),
+		.max = INT64_C(86400000000), .live = true),
 	CONFIG(struct settings, lease_us, DURATION, "LEASE", "30s",
 		"How long a change under way is left to the replica that began it.", .min = 1000000,
 		.max = INT64_C(600000000)),
 	CONFIG(struct settings, payment_ttl_us, DURATION, "PAYMENT_TTL", "15m",
 		"How long a payment may stay undecided before it is voided.", .min = 1000000,
-		.max = INT64_C(86400000000)),
+		.max = INT64_C(86400000000), .live = true),
 	CONFIG(struct settings, webhook_secrets, SECRET, "WEBHOOK_SECRETS", CONFIG_REQUIRED,
 		"Whose webhooks are taken: whsec_ and base64, several with spaces between."),
 };
@@ -52,10 +52,11 @@ static const struct service_job jobs[] = {
 	{.name = "idempotency_keys_sweep", .every_us = INT64_C(3600000000), .run = keyed_sweep},
 };
 
-static enum fault start(struct scope *s)
+static const struct service_secret secrets[] = {{"WEBHOOK_SECRETS", webhook_set_secrets}};
+
+static void reloaded(void)
 {
 	store_set_times(settings.order_ttl_us, settings.lease_us, settings.payment_ttl_us);
-	return webhook_set_secrets(s, settings.webhook_secrets);
 }
 
 static void start_thread(struct loop *l)
@@ -75,6 +76,9 @@ int main(int argc, char **argv)
 		.config = config,
 		.config_count = sizeof config / sizeof config[0],
 		.config_struct = &settings,
+		.secrets = secrets,
+		.secret_count = sizeof secrets / sizeof secrets[0],
+		.reloaded = reloaded,
 		.schema = &store_schema,
 		.events = &events,
 		.port = "8083",
@@ -84,7 +88,6 @@ int main(int argc, char **argv)
 		.peer_count = sizeof peers / sizeof peers[0],
 		.jobs = jobs,
 		.job_count = sizeof jobs / sizeof jobs[0],
-		.start = start,
 		.start_thread = start_thread,
 	};
 

@@ -38,7 +38,9 @@ static void item_from(struct pg_row *row, struct items *items);
 
 void store_set_times(int64_t ttl_us, int64_t step_lease_us, int64_t undecided_us)
 {
-	store_times = (struct store_times){ttl_us, step_lease_us, undecided_us};
+	store_times.order_ttl_us = ttl_us;
+	store_times.lease_us = step_lease_us;
+	store_times.payment_ttl_us = undecided_us;
 }
 
 enum fault store_abandon(struct task *t, const struct claim *claim)

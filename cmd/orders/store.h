@@ -14,13 +14,14 @@
 
 extern const struct pg_schema store_schema;
 
-/* Before threads start, by the database's clock: how long orders stay unpaid, how long a step is
- * left to whoever took it, and how long a payment may stay undecided. */
+/* Before threads start, and later whenever they change; by the database's clock: how long orders
+ * stay unpaid, how long a step is left to whoever took it, and how long a payment may stay
+ * undecided. */
 void store_set_times(int64_t order_ttl_us, int64_t lease_us, int64_t payment_ttl_us);
 extern struct store_times {
-	int64_t order_ttl_us;
-	int64_t lease_us;
-	int64_t payment_ttl_us;
+	_Atomic int64_t order_ttl_us;
+	_Atomic int64_t lease_us;
+	_Atomic int64_t payment_ttl_us;
 } store_times;
 
 /* A payment that is under way. */

@@ -9,7 +9,9 @@
 #include "handlers.h"
 #include "metrics/metrics.h"
 
-static struct texts secrets; /* before threads start */
+#include <stdatomic.h>
+
+static _Atomic(const struct texts *) secrets;
 
 struct told_payment {
 	struct str key; /* "<order_id>-<attempt>" */
@@ -36,7 +38,11 @@ static bool key_read(struct str key, struct uuid *order_id, int32_t *attempt);
 
 enum fault webhook_set_secrets(struct scope *s, struct str text)
 {
-	return webhook_secrets_read(s, text, &secrets);
+	struct texts *const next = scope_alloc(s, sizeof *next);
+
+	TRY(webhook_secrets_read(s, text, next));
+	atomic_store(&secrets, next);
+	return OK;
 }
 
 /* POST /internal/webhooks/payments: 204, also for what is old or not ours; the work is the saga's.
@@ -49,7 +55,7 @@ enum fault payment_webhook(struct task *t, const struct request *request, struct
 	int32_t attempt;
 	bool is_news = false;
 
-	TRY(webhook_check(s, &secrets, request, clock_wall_us() / 1000000, NULL));
+	TRY(webhook_check(s, atomic_load(&secrets), request, clock_wall_us() / 1000000, NULL));
 	TRY(json_read_lenient(s, request->body, &told_table, &told));
 	const bool is_ours = key_read(told.data.key, &order_id, &attempt);
 	if (is_ours)

@@ -41,10 +41,7 @@ static const struct service_job jobs[] = {
 	{"webhooks_sweep", INT64_C(3600000000), webhooks_sweep},
 };
 
-static enum fault start(struct scope *s)
-{
-	return webhook_set_secrets(s, payments_settings.webhook_secrets);
-}
+static const struct service_secret secrets[] = {{"WEBHOOK_SECRETS", webhook_set_secrets}};
 
 static void start_thread(struct loop *l)
 {
@@ -63,11 +60,12 @@ const struct service payments_service = {
 	.config = config,
 	.config_count = sizeof config / sizeof *config,
 	.config_struct = &payments_settings,
+	.secrets = secrets,
+	.secret_count = sizeof secrets / sizeof *secrets,
 	.schema = &store_schema,
 	.peers = peers,
 	.peer_count = sizeof peers / sizeof *peers,
 	.jobs = jobs,
 	.job_count = sizeof jobs / sizeof *jobs,
-	.start = start,
 	.start_thread = start_thread,
 };

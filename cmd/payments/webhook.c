@@ -12,6 +12,8 @@
 #include "metrics/metrics.h"
 #include "json/write.h"
 
+#include <stdatomic.h>
+
 enum {
 	BATCH = 100, /* a run */
 	RUN_US = 10000000,
@@ -21,7 +23,7 @@ enum {
 	RETRY_DOUBLINGS_MAX = 8,
 };
 
-static struct texts secrets; /* before threads start */
+static _Atomic(const struct texts *) secrets;
 static _Thread_local struct upstream *receiver;
 
 /* What is sent. */
@@ -46,7 +48,11 @@ static void count(const char *outcome);
 
 enum fault webhook_set_secrets(struct scope *s, struct str text)
 {
-	return webhook_secrets_read(s, text, &secrets);
+	struct texts *const next = scope_alloc(s, sizeof *next);
+
+	TRY(webhook_secrets_read(s, text, next));
+	atomic_store(&secrets, next);
+	return OK;
 }
 
 void webhook_use(struct upstream *upstream)
@@ -118,8 +124,8 @@ static enum fault post(struct task *t, const struct webhook *webhook, int *statu
 	upstream_header(&request, STR("webhook-id"), id);
 	upstream_header(
 		&request, STR("webhook-timestamp"), scope_format(s, "%lld", (long long)now_s));
-	upstream_header(
-		&request, STR("webhook-signature"), webhook_sign(s, &secrets, id, now_s, body));
+	upstream_header(&request, STR("webhook-signature"),
+		webhook_sign(s, atomic_load(&secrets), id, now_s, body));
 	TRY(upstream_call(t, receiver, &request, &reply));
 	*status = reply.status;
 	return OK;

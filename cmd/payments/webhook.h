@@ -6,7 +6,7 @@
 /* Tells of changes that nobody waited for: a signed POST to /internal/webhooks/payments until it is
  * answered by 2xx. */
 
-/* Once, before threads start: the value of WEBHOOK_SECRETS. FAULT_INVALID names it. */
+/* The value of WEBHOOK_SECRETS, of which the first one signs: see service_secret. */
 enum fault webhook_set_secrets(struct scope *s, struct str text) MUST_CHECK;
 
 /* On the thread that runs the job: where webhooks go. */

@@ -12,8 +12,8 @@
 enum sellers { SELLERS_ANYONE, SELLERS_ROLE };
 
 struct products_settings {
-	int sellers; /* enum sellers: who may offer products */
-	int64_t reservation_ttl_us;
+	_Atomic int sellers; /* enum sellers: who may offer products */
+	_Atomic int64_t reservation_ttl_us;
 	int64_t cache_ttl_us; /* 0: no cache */
 };
 extern struct products_settings products_settings;

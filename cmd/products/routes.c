@@ -44,10 +44,10 @@ struct products_settings products_settings;
 static const struct config_field config[] = {
 	CONFIG(struct products_settings, sellers, CHOICE, "SELLERS", "role",
 		"Who may offer products: sellers and admins (role), or whoever has an account.",
-		.choices = "anyone role"),
+		.choices = "anyone role", .live = true),
 	CONFIG(struct products_settings, reservation_ttl_us, DURATION, "RESERVATION_TTL", "60m",
 		"How long a reservation holds stock when orders is silent: twice its ORDER_TTL.",
-		.min = INT64_C(1000000), .max = INT64_C(7) * 24 * 3600 * 1000000),
+		.min = INT64_C(1000000), .max = INT64_C(7) * 24 * 3600 * 1000000, .live = true),
 	CONFIG(struct products_settings, cache_ttl_us, DURATION, "CACHE_TTL", "30s",
 		"How long a product read may come from Redis, at most 30s; 0s: never.",
 		.max = INT64_C(30000000)),

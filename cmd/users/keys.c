@@ -13,6 +13,8 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+enum { KEY_BYTES = 32 }; /* of AES-256 */
+
 struct loaded_key {
 	struct loaded_key *next;
 	struct signing_key *key;
@@ -27,7 +29,7 @@ struct signing {
 };
 
 static struct {
-	struct str secret;
+	_Atomic(const struct secret *) secret;
 	struct blocking_pool *signers;
 	const struct token_rules *rules;
 	struct loaded_key *loaded; /* by the thread that runs jobs only */
@@ -37,15 +39,34 @@ static struct {
 
 static enum fault make_first(struct task *t);
 static enum fault adopt(struct task *t, const struct stored_key *stored);
+static enum fault seal_anew(struct task *t, const struct stored_key *stored);
+static struct signing_key *open_key(const struct stored_key *stored);
 static struct signing_key *find(struct str kid);
 static void sign(void *arg);
 static void drop(void *arg);
 static void make(void *arg);
 static void drop_made(void *arg);
 
-void keys_use(struct str secret, struct blocking_pool *signers, const struct token_rules *rules)
+enum fault keys_take_secret(struct scope *s, struct str text)
 {
-	keys.secret = secret;
+	struct secret *const next = scope_alloc(s, sizeof *next);
+
+	TRY(secret_read(s, "KEYS_SECRET", text, next));
+	if (next->current.len != KEY_BYTES ||
+		(next->previous.at != NULL && next->previous.len != KEY_BYTES))
+		return fail_field(
+			s, STR("KEYS_SECRET"), "length", "must be base64 of %d bytes", KEY_BYTES);
+	keys_set_secret(next);
+	return OK;
+}
+
+void keys_set_secret(const struct secret *secret)
+{
+	atomic_store(&keys.secret, secret);
+}
+
+void keys_use(struct blocking_pool *signers, const struct token_rules *rules)
+{
 	keys.signers = signers;
 	keys.rules = rules;
 }
@@ -73,8 +94,10 @@ enum fault keys_load(struct task *t)
 		TRY(make_first(t));
 		TRY(store_keys(t, &stored));
 	}
-	for (size_t i = 0; i < stored.count; i++)
+	for (size_t i = 0; i < stored.count; i++) {
 		TRY(adopt(t, (const struct stored_key *)stored.at + i));
+		TRY(seal_anew(t, (const struct stored_key *)stored.at + i));
+	}
 	return OK;
 }
 
@@ -167,7 +190,8 @@ static enum fault make_first(struct task *t)
 	return store_add_first_key(
 		t, &(struct stored_key){
 			   .kid = signing_key_id(*made),
-			   .sealed = signing_key_seal(*made, keys.secret, t->scope.arena),
+			   .sealed = signing_key_seal(
+				   *made, atomic_load(&keys.secret)->current, t->scope.arena),
 			   .jwk = signing_key_jwk(*made, t->scope.arena),
 		   });
 }
@@ -197,7 +221,7 @@ static enum fault adopt(struct task *t, const struct stored_key *stored)
 	if (!stored->signs)
 		return OK;
 	if (key == NULL) {
-		key = signing_key_open(stored->sealed, stored->kid, keys.secret);
+		key = open_key(stored);
 		atomic_store(&keys.is_sealed, key == NULL);
 		if (key == NULL)
 			return fail(&t->scope, FAULT_INTERNAL,
@@ -211,6 +235,34 @@ static enum fault adopt(struct task *t, const struct stored_key *stored)
 	}
 	atomic_store(&keys.current, key);
 	return OK;
+}
+
+/* While a secret is changed: with the one that is to stay. */
+static enum fault seal_anew(struct task *t, const struct stored_key *stored)
+{
+	const struct secret *const secret = atomic_load(&keys.secret);
+	struct signing_key *key;
+	struct str sealed;
+
+	if (secret->previous.at == NULL)
+		return OK;
+	key = signing_key_open(stored->sealed, stored->kid, secret->previous);
+	if (key == NULL)
+		return OK; /* it is, or it is not for us to tell */
+	sealed = signing_key_seal(key, secret->current, t->scope.arena);
+	signing_key_free(key);
+	return store_seal_key(t, stored, sealed);
+}
+
+static struct signing_key *open_key(const struct stored_key *stored)
+{
+	const struct secret *const secret = atomic_load(&keys.secret);
+	struct signing_key *const key =
+		signing_key_open(stored->sealed, stored->kid, secret->current);
+
+	if (key != NULL || secret->previous.at == NULL)
+		return key;
+	return signing_key_open(stored->sealed, stored->kid, secret->previous);
 }
 
 static struct signing_key *find(struct str kid)

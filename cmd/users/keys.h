@@ -1,15 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
+#include "auth/secret.h"
 #include "auth/token.h"
 #include "fiber/blocking.h"
 #include "http/request.h"
 
 /* The keys that sign access tokens: rows of the database, loaded into this process. */
 
-/* Before threads start: the 32 bytes that seal private keys, the threads that sign, which keys_free
- * ends after all others have ended, and what tokens say of us. */
-void keys_use(struct str secret, struct blocking_pool *signers, const struct token_rules *rules);
+/* The 32 bytes that seal private keys, or two such values: see service_secret. Keys that are sealed
+ * with the second are sealed anew with the first. */
+enum fault keys_take_secret(struct scope *s, struct str text) MUST_CHECK;
+void keys_set_secret(const struct secret *secret); /* borrowed */
+
+/* Before threads start: the threads that sign, which keys_free ends after all others have ended,
+ * and what tokens say of us. */
+void keys_use(struct blocking_pool *signers, const struct token_rules *rules);
 void keys_free(void);
 
 /* Loads the keys, and makes the first one when there is none yet. A service job. Suspends. */

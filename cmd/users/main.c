@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * users: accounts, sessions, roles and the keys of access tokens. Its data are in users_db. */
 #include "auth/base64.h"
+#include "auth/crypto.h"
 #include "auth/cursor.h"
 #include "handlers.h"
 #include "keys.h"
@@ -10,7 +11,6 @@
 #include "service/service.h"
 
 enum {
-	SECRET_BYTES = 32,
 	HASHES_WAITING_MAX = 256, /* about ten seconds of work for one CPU at cost 12 */
 	SIGNATURES_WAITING_MAX = 1024,
 	HASH_NICENESS = 19, /* whoever else wants the CPU goes first */
@@ -24,7 +24,8 @@ static struct settings {
 
 static const struct config_field config[] = {
 	CONFIG(struct settings, keys_secret, SECRET, "KEYS_SECRET", CONFIG_REQUIRED,
-		"32 bytes in base64 that seal the private signing keys in the database."),
+		"32 bytes in base64 that seal the private signing keys in the database; the ones "
+		"before may follow."),
 	CONFIG(struct settings, pepper, SECRET, "PASSWORD_PEPPER", CONFIG_REQUIRED,
 		"At least 32 bytes in base64 that every password is mixed with; never changes."),
 	CONFIG(struct settings, bcrypt_cost, INT, "BCRYPT_COST", "12",
@@ -40,14 +41,16 @@ static const struct service_job jobs[] = {
 	{.name = "sessions", .every_us = 600000000, .run = session_sweep},
 };
 
-/* A secret that is not base64 of so many bytes is named like any other wrong variable. */
-static enum fault decode(
-	struct scope *s, const char *name, struct str text, size_t bytes_min, struct str *secret)
+static const struct service_secret secrets[] = {{"KEYS_SECRET", keys_take_secret}};
+
+/* It never changes. */
+static enum fault pepper_read(struct scope *s, struct str *pepper)
 {
-	if (!base64_decode(s->arena, BASE64, str_trim(text), secret) || secret->len < bytes_min)
-		return fail_field(s, str_from(name), "format",
-			"must be base64 of at least %zu bytes", bytes_min);
-	return OK;
+	if (base64_decode(s->arena, BASE64, str_trim(settings.pepper), pepper) &&
+		pepper->len >= SECRET_BYTES_MIN)
+		return OK;
+	return fail_field(s, STR("PASSWORD_PEPPER"), "format",
+		"must be base64 of at least %d bytes", SECRET_BYTES_MIN);
 }
 
 static int64_t hash_rounds(void *arg)
@@ -65,22 +68,15 @@ static int64_t hashes_waiting(void *arg)
 static enum fault start(struct scope *s)
 {
 	const unsigned threads = cpu_workers();
-	struct str keys_secret, pepper;
-	enum fault fault =
-		decode(s, "KEYS_SECRET", settings.keys_secret, SECRET_BYTES, &keys_secret);
+	struct str pepper;
 
-	if (decode(s, "PASSWORD_PEPPER", settings.pepper, SECRET_BYTES, &pepper) != OK)
-		fault = FAULT_INVALID;
-	if (fault == OK && keys_secret.len != SECRET_BYTES)
-		fault = fail_field(s, STR("KEYS_SECRET"), "length", "must be base64 of %d bytes",
-			SECRET_BYTES);
-	TRY(fault);
+	TRY(pepper_read(s, &pepper));
 	passwords = (struct password_config){
 		.pepper = pepper,
 		.cost = (unsigned)settings.bcrypt_cost,
 		.threads = blocking_pool_new("hash", threads, HASHES_WAITING_MAX, HASH_NICENESS),
 	};
-	keys_use(keys_secret, blocking_pool_new("sign", threads, SIGNATURES_WAITING_MAX, 0),
+	keys_use(blocking_pool_new("sign", threads, SIGNATURES_WAITING_MAX, 0),
 		service_token_rules());
 	metric_callback(
 		"bodega_password_rounds_total", "Rounds of bcrypt done.", NULL, hash_rounds, NULL);
@@ -114,6 +110,8 @@ int main(int argc, char **argv)
 		.config = config,
 		.config_count = sizeof config / sizeof config[0],
 		.config_struct = &settings,
+		.secrets = secrets,
+		.secret_count = sizeof secrets / sizeof secrets[0],
 		.schema = &store_schema,
 		.events = &events,
 		.fetch_keys = keys_document,

@@ -550,9 +550,18 @@ static enum fault publish(struct task *t, struct job *job)
 	return keys_document(t, &jwks);
 }
 
+static void take_keys_secret(struct str first, struct str second)
+{
+	static struct secret with;
+
+	with = (struct secret){first, second};
+	keys_set_secret(&with);
+}
+
 static void begin_keys(struct str with)
 {
-	keys_use(with, blocking_pool_new("sign", 1, 64, 0), &rules);
+	take_keys_secret(with, STR_NONE);
+	keys_use(blocking_pool_new("sign", 1, 64, 0), &rules);
 }
 
 /* Tokens can be verified, none can be made, and it says why. */
@@ -579,6 +588,32 @@ static void with_another_secret_it_is_not_ready(void **state)
 	begin_keys(secret);
 	assert_int_equal(run(load), OK);
 	assert_true(keys_ready(&why));
+	assert_int_equal(count("signing_keys"), 1);
+}
+
+/* Both are given, the next one first: the key is sealed anew, and the one before can go. */
+static void the_secret_may_change(void **state)
+{
+	struct job loading = {.work = load};
+	struct str why;
+
+	(void)state;
+	keys_free();
+	begin_keys(secret);
+	take_keys_secret(other_secret, secret);
+	assert_int_equal(run(load), OK);
+	assert_true(keys_ready(&why));
+	keys_free();
+	begin_keys(secret);
+	job_finish(&loading);
+	assert_int_equal(loading.fault, FAULT_INTERNAL);
+	keys_free();
+	begin_keys(other_secret);
+	assert_int_equal(run(load), OK);
+	assert_true(keys_ready(&why));
+	take_keys_secret(secret, other_secret);
+	assert_int_equal(run(load), OK);
+	take_keys_secret(secret, STR_NONE);
 	assert_int_equal(count("signing_keys"), 1);
 }
 
@@ -750,7 +785,7 @@ static int setup(void **state)
 	(void)state;
 	if (users_world_begin("users_session_test") != 0)
 		return -1;
-	cursor_set_secret(secret);
+	cursor_set_secret(&(const struct secret){.current = secret});
 	passwords = (struct password_config){
 		.pepper = secret, .cost = 4, .threads = blocking_pool_new("hash", 2, 64, 0)};
 	begin_keys(secret);
@@ -787,6 +822,7 @@ int main(void)
 		cmocka_unit_test_setup(lists_go_on_by_cursors, somebody),
 		cmocka_unit_test_setup(ended_sessions_are_the_gateways_business, nobody),
 		cmocka_unit_test_setup(with_another_secret_it_is_not_ready, nobody),
+		cmocka_unit_test_setup(the_secret_may_change, nobody),
 		cmocka_unit_test_setup(nothing_is_half_done_at_any_wait, nobody),
 	};
 

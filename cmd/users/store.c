@@ -192,6 +192,9 @@ static const struct pg_statement keys_add_first = {"keys_add_first", PG_WRITE,
 	"INSERT INTO signing_keys (kid, slot, sealed, jwk) VALUES ($1, 1, $2, $3::text::json)\n"
 	"ON CONFLICT (slot) DO NOTHING"};
 
+static const struct pg_statement keys_seal = {"keys_seal", PG_WRITE,
+	"UPDATE signing_keys SET sealed = $3 WHERE kid = $1 AND sealed = $2"};
+
 static const struct pg_statement *const statements[] = {
 	&users_register,
 	&users_find,
@@ -215,6 +218,7 @@ static const struct pg_statement *const statements[] = {
 	&sessions_sweep,
 	&keys_all,
 	&keys_add_first,
+	&keys_seal,
 };
 
 static const struct pg_statement *const telling[] = {
@@ -499,6 +503,12 @@ enum fault store_keys(struct task *t, struct items *keys)
 		key->signs = pg_take_bool(&row);
 	}
 	return OK;
+}
+
+enum fault store_seal_key(struct task *t, const struct stored_key *key, struct str sealed)
+{
+	return pg_query(t, &keys_seal,
+		PG_VALUES(pg_text(key->kid), pg_bytes(key->sealed), pg_bytes(sealed)), NULL);
 }
 
 enum fault store_add_first_key(struct task *t, const struct stored_key *key)

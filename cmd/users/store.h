@@ -123,5 +123,9 @@ struct stored_key {
 
 enum fault store_keys(struct task *t, struct items *keys) MUST_CHECK;
 
+/* The same key, sealed with another secret; nothing when that has been done meanwhile. */
+enum fault store_seal_key(
+	struct task *t, const struct stored_key *key, struct str sealed) MUST_CHECK;
+
 /* Adds the first key unless another replica was faster. */
 enum fault store_add_first_key(struct task *t, const struct stored_key *key) MUST_CHECK;

@@ -8,6 +8,8 @@
 #include "auth/crypto.h"
 #include "base/check.h"
 
+#include <stdatomic.h>
+
 enum {
 	VERSION = 1,
 	FLAG_TEXT = 1, /* text is given, perhaps empty */
@@ -16,25 +18,17 @@ enum {
 	TEXT_BYTES_MAX = 4096
 };
 
-static uint8_t secret[64];
-static size_t secret_bytes;
+static _Atomic(const struct secret *) secret;
 
 static char *put_uint64(char *at, uint64_t value);
 static uint64_t take_uint64(const char **at);
-static void sign(struct str bytes, char mac[MAC_BYTES]);
+static bool is_signed(struct str key, struct str bytes, struct str mac);
+static void sign(struct str key, struct str bytes, char mac[MAC_BYTES]);
 static enum fault bad(struct scope *s, const char *why);
 
-void cursor_set_secret(struct str key)
+void cursor_set_secret(const struct secret *next)
 {
-	CHECK(key.len >= SECRET_BYTES_MIN);
-	/* HMAC begins by hashing longer keys, so nothing is lost by it */
-	if (key.len > sizeof secret) {
-		crypto_sha256(key, secret);
-		secret_bytes = SHA256_BYTES;
-		return;
-	}
-	memcpy(secret, key.at, key.len);
-	secret_bytes = key.len;
+	atomic_store(&secret, next);
 }
 
 struct str cursor_write(struct scope *s, const struct cursor *cursor)
@@ -54,15 +48,15 @@ struct str cursor_write(struct scope *s, const struct cursor *cursor)
 	if (cursor->text.at != NULL)
 		memcpy(at, cursor->text.at, text_bytes);
 	at += text_bytes;
-	sign(str_of(bytes, (size_t)(at - bytes)), at);
+	sign(atomic_load(&secret)->current, str_of(bytes, (size_t)(at - bytes)), at);
 	return base64_encode(s->arena, BASE64URL, str_of(bytes, (size_t)(at - bytes) + MAC_BYTES));
 }
 
 enum fault cursor_read(
 	struct scope *s, struct str text, uint8_t sort, uint64_t filters, struct cursor *cursor)
 {
-	struct str bytes;
-	char mac[MAC_BYTES];
+	const struct secret *const keys = atomic_load(&secret);
+	struct str bytes, mac;
 	const char *at;
 	char flags;
 
@@ -71,8 +65,9 @@ enum fault cursor_read(
 		bytes.len > HEAD_BYTES + TEXT_BYTES_MAX + MAC_BYTES)
 		return bad(s, "is not one of ours");
 	bytes.len -= MAC_BYTES;
-	sign(bytes, mac);
-	if (!str_eq_secret(str_of(mac, MAC_BYTES), str_of(bytes.at + bytes.len, MAC_BYTES)))
+	mac = str_of(bytes.at + bytes.len, MAC_BYTES);
+	if (!is_signed(keys->current, bytes, mac) &&
+		(keys->previous.at == NULL || !is_signed(keys->previous, bytes, mac)))
 		return bad(s, "is not one of ours");
 
 	at = bytes.at;
@@ -123,12 +118,19 @@ static uint64_t take_uint64(const char **at)
 	return value;
 }
 
-static void sign(struct str bytes, char mac[MAC_BYTES])
+static bool is_signed(struct str key, struct str bytes, struct str mac)
+{
+	char wanted[MAC_BYTES];
+
+	sign(key, bytes, wanted);
+	return str_eq_secret(str_of(wanted, MAC_BYTES), mac);
+}
+
+static void sign(struct str key, struct str bytes, char mac[MAC_BYTES])
 {
 	uint8_t whole[SHA256_BYTES];
 
-	CHECK(secret_bytes > 0);
-	crypto_hmac(str_of((const char *)secret, secret_bytes), bytes, whole);
+	crypto_hmac(key, bytes, whole);
 	memcpy(mac, whole, MAC_BYTES);
 }
 

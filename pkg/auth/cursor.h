@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-#include "base/scope.h"
+#include "auth/secret.h"
 #include "base/uuid.h"
 
 /* Where a page ended: base64url(version, sort, hash of the filters, exact database key, id, 8-byte
@@ -14,8 +14,9 @@ struct cursor {
 	struct uuid id; /* decides between equal keys */
 };
 
-/* Key of the HMAC, for the whole process; at least 32 bytes; before threads start. */
-void cursor_set_secret(struct str secret);
+/* What cursors are signed with, for the whole process: first before threads start, then whenever it
+ * changes. Borrowed; what was in use must stay for as long as a task may use it. */
+void cursor_set_secret(const struct secret *secret);
 
 struct str cursor_write(struct scope *s, const struct cursor *cursor);
 

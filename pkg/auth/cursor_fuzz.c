@@ -11,7 +11,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct cursor cursor;
 	struct scope s;
 
-	cursor_set_secret(STR("0123456789abcdef0123456789abcdef"));
+	static const struct secret secret = {.current = {"0123456789abcdef0123456789abcdef", 32}};
+
+	cursor_set_secret(&secret);
 	scope_begin(&s);
 	if (cursor_read(&s, text, 1, 2, &cursor) == OK)
 		CHECK(str_eq(cursor_write(&s, &cursor), text));

@@ -12,10 +12,12 @@ static const struct cursor rows[] = {
 };
 enum { ROWS = sizeof rows / sizeof *rows };
 
+static const struct secret usual = {.current = {"0123456789abcdef0123456789abcdef", 32}};
+
 static int set_up(void **state)
 {
 	(void)state;
-	cursor_set_secret(STR("0123456789abcdef0123456789abcdef"));
+	cursor_set_secret(&usual);
 	return 0;
 }
 
@@ -53,9 +55,40 @@ static void another_list_refuses_it(void **state)
 	assert_int_equal(cursor_read(&s, text, 1, 7, &back), FAULT_BAD_CURSOR);
 	assert_int_equal(cursor_read(&s, text, 2, 8, &back), FAULT_BAD_CURSOR);
 	assert_int_equal(cursor_read(&s, text, 2, 7, &back), OK);
-	cursor_set_secret(STR("another secret of 32 bytes or so"));
-	assert_int_equal(cursor_read(&s, text, 2, 7, &back), FAULT_BAD_CURSOR);
-	cursor_set_secret(STR("0123456789abcdef0123456789abcdef"));
+	scope_end(&s);
+}
+
+/* The one that is to come is accepted before it signs, the one that was for a while after. */
+static void the_secret_may_change(void **state)
+{
+	const struct str other = STR("another secret of 32 bytes or so");
+	const struct {
+		struct secret secret;
+		enum fault old, new;
+	} steps[] = {
+		{{usual.current, other}, OK, OK},
+		{{other, usual.current}, OK, OK},
+		{{other, STR_NONE}, FAULT_BAD_CURSOR, OK},
+	};
+	const struct secret after = {other, STR_NONE};
+	const struct cursor cursor = {.sort = 2, .filters = 7, .number = 5};
+	struct cursor back;
+	struct str old, new;
+	struct scope s;
+
+	(void)state;
+	scope_begin(&s);
+	old = cursor_write(&s, &cursor);
+	cursor_set_secret(&after);
+	new = cursor_write(&s, &cursor);
+	for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+		cursor_set_secret(&steps[i].secret);
+		assert_int_equal(cursor_read(&s, old, 2, 7, &back), steps[i].old);
+		assert_int_equal(cursor_read(&s, new, 2, 7, &back), steps[i].new);
+		assert_str_equal(cursor_write(&s, &cursor),
+			str_eq(steps[i].secret.current, other) ? new : old);
+	}
+	cursor_set_secret(&usual);
 	scope_end(&s);
 }
 
@@ -118,6 +151,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_was_written_is_read),
 		cmocka_unit_test(another_list_refuses_it),
+		cmocka_unit_test(the_secret_may_change),
 		cmocka_unit_test(tampered_ones_are_refused),
 		cmocka_unit_test(garbage_is_refused),
 		cmocka_unit_test(filters_differ),

@@ -12,14 +12,14 @@
 #include "base/clock.h"
 #include "base/random.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 
 enum { SKEW_S = 60, NONCE_BYTES = 16, SECRETS_MAX = 64, WORDS = 6 };
 
 struct mac_verifier {
 	struct str callee;
-	const struct mac_secret *secrets;
-	size_t count;
+	const struct mac_ring *ring;
 	struct nonces *nonces;
 };
 
@@ -45,40 +45,49 @@ static bool next_word(struct str *rest, struct str *word);
 static bool secret_of(struct scope *s, struct str text, struct str *secret);
 static struct str mac_text(struct scope *s, struct str key, const struct mac_parts *parts);
 static struct str header_of(const struct header *headers, size_t count, struct str name);
-static const struct mac_secret *find(const struct mac_verifier *v, struct str caller);
 static bool fits(struct scope *s, const struct mac_secret *secret, const struct mac_parts *parts,
 	struct str mac);
 static enum fault refuse(struct scope *s, const char *why);
 
-enum fault mac_secrets_read(
-	struct scope *s, struct str text, struct mac_secret **secrets, size_t *count)
+enum fault mac_secrets_read(struct scope *s, struct str text, struct mac_secrets *secrets)
 {
 	unsigned number = 0;
 	struct str line;
 
-	*secrets = scope_alloc(s, SECRETS_MAX * sizeof **secrets);
-	*count = 0;
+	secrets->at = arena_alloc_array(s->arena, SECRETS_MAX, sizeof *secrets->at);
+	secrets->count = 0;
 	while (str_cut(&text, '\n', &line)) {
 		number++;
 		line = str_trim(line);
 		if (line.len == 0 || line.at[0] == '#')
 			continue;
-		if (*count == SECRETS_MAX)
+		if (secrets->count == SECRETS_MAX)
 			return fail(s, FAULT_INVALID, "more than %d secrets", SECRETS_MAX);
-		TRY(secret_line(s, line, number, &(*secrets)[(*count)++]));
+		TRY(secret_line(s, line, number, &secrets->at[secrets->count++]));
 	}
 	return OK;
+}
+
+const struct mac_secret *mac_secret_find(
+	const struct mac_secrets *secrets, struct str caller, struct str callee)
+{
+	for (size_t i = 0; i < secrets->count; i++)
+		if (str_eq(secrets->at[i].caller, caller) && str_eq(secrets->at[i].callee, callee))
+			return &secrets->at[i];
+	return NULL;
 }
 
 void mac_sign(
 	struct task *t, const struct upstream_config *config, struct upstream_request *request)
 {
-	const struct mac_secret *const secret = config->sign_key;
+	const struct mac_pair *const pair = config->sign_key;
+	const struct mac_secret *const secret =
+		mac_secret_find(atomic_load(&pair->ring->secrets), pair->caller, pair->callee);
 	struct scope *const s = &t->scope;
 	char nonce[NONCE_BYTES];
 	struct mac_parts parts = {
-		.caller = secret->caller,
-		.callee = secret->callee,
+		.caller = pair->caller,
+		.callee = pair->callee,
 		.actor = t->actor.len > 0 ? t->actor : STR("system"),
 		.time = scope_format(s, "%lld", (long long)(clock_wall_us() / 1000000)),
 		.deadline = header_of(request->headers, request->header_count, deadline_name),
@@ -87,6 +96,7 @@ void mac_sign(
 		.body = request->body,
 	};
 
+	CHECK(secret != NULL);
 	random_bytes(nonce, sizeof nonce);
 	parts.nonce = base64_encode(s->arena, BASE64URL, str_of(nonce, sizeof nonce));
 	upstream_header(request, header_name,
@@ -95,14 +105,12 @@ void mac_sign(
 			STR_ARG(mac_text(s, secret->current, &parts))));
 }
 
-struct mac_verifier *mac_verifier_new(
-	struct str callee, const struct mac_secret *secrets, size_t count)
+struct mac_verifier *mac_verifier_new(struct str callee, const struct mac_ring *ring)
 {
 	struct mac_verifier *const v = calloc(1, sizeof *v);
 
 	CHECK(v != NULL);
-	*v = (struct mac_verifier){
-		.callee = callee, .secrets = secrets, .count = count, .nonces = nonces_new()};
+	*v = (struct mac_verifier){.callee = callee, .ring = ring, .nonces = nonces_new()};
 	return v;
 }
 
@@ -128,7 +136,7 @@ enum fault mac_check(struct mac_verifier *v, struct scope *s, const struct reque
 			return refuse(s, "does not have six words");
 	if (rest.len > 0 || !str_eq(words[0], STR("v1")) || !str_to_int64(words[3], &time_s))
 		return refuse(s, "is in an unknown format");
-	secret = find(v, words[1]);
+	secret = mac_secret_find(atomic_load(&v->ring->secrets), words[1], v->callee);
 	if (secret == NULL)
 		return refuse(s, "is from a service that may not call this one");
 	if (time_s < now_s - SKEW_S || time_s > now_s + SKEW_S)
@@ -154,7 +162,7 @@ enum fault mac_check(struct mac_verifier *v, struct scope *s, const struct reque
 	case NONCE_FULL:
 		return fail(s, FAULT_OVERLOADED, "too many calls between services in a minute");
 	}
-	caller->service = secret->caller;
+	caller->service = scope_dup(s, secret->caller);
 	caller->actor = scope_dup(s, parts.actor);
 	return OK;
 }
@@ -230,14 +238,6 @@ static bool fits(struct scope *s, const struct mac_secret *secret, const struct 
 		return true;
 	return secret->previous.at != NULL &&
 	       str_eq_secret(mac, mac_text(s, secret->previous, parts));
-}
-
-static const struct mac_secret *find(const struct mac_verifier *v, struct str caller)
-{
-	for (size_t i = 0; i < v->count; i++)
-		if (str_eq(v->secrets[i].caller, caller) && str_eq(v->secrets[i].callee, v->callee))
-			return &v->secrets[i];
-	return NULL;
 }
 
 static struct str header_of(const struct header *headers, size_t count, struct str name)

@@ -15,20 +15,39 @@ struct mac_secret {
 	struct str previous; /* still verifies; STR_NONE when there is none */
 };
 
+struct mac_secrets {
+	struct mac_secret *at;
+	size_t count;
+};
+
 /* From lines "caller callee current [previous]" (base64, at least 32 bytes each); '#' starts a
  * comment. */
 enum fault mac_secrets_read(
-	struct scope *s, struct str text, struct mac_secret **secrets, size_t *count) MUST_CHECK;
+	struct scope *s, struct str text, struct mac_secrets *secrets) MUST_CHECK;
 
-/* For upstream_config.sign: sign_key is a struct mac_secret. */
+/* NULL: there are none for the pair. */
+const struct mac_secret *mac_secret_find(
+	const struct mac_secrets *secrets, struct str caller, struct str callee);
+
+/* The secrets that are in use now. Others take their place while calls are made: what was in use
+ * must stay for as long as a task may. */
+struct mac_ring {
+	_Atomic(const struct mac_secrets *) secrets;
+};
+
+/* For upstream_config.sign: sign_key is a struct mac_pair, for which the ring has a secret. */
+struct mac_pair {
+	const struct mac_ring *ring;
+	struct str caller;
+	struct str callee;
+};
 void mac_sign(
 	struct task *t, const struct upstream_config *config, struct upstream_request *request);
 
 /* The process' record of nonces seen: a call may be repeated on another connection, which another
- * thread serves. Any thread. `secrets` are borrowed. */
+ * thread serves. Any thread. The ring is borrowed. */
 struct mac_verifier;
-struct mac_verifier *mac_verifier_new(
-	struct str callee, const struct mac_secret *secrets, size_t count);
+struct mac_verifier *mac_verifier_new(struct str callee, const struct mac_ring *ring);
 void mac_verifier_free(struct mac_verifier *v);
 
 /* Fills caller->service and actor. FAULT_UNAUTHORIZED with a sentence. */

@@ -11,8 +11,8 @@
 /* A call that orders has signed, and products' verifier. */
 struct fixture {
 	struct task task;
-	struct mac_secret *secrets;
-	size_t count;
+	struct mac_secrets secrets;
+	struct mac_ring ring;
 	struct mac_verifier *verifier;
 	struct upstream_request sent;
 	struct request got;
@@ -21,8 +21,10 @@ struct fixture {
 
 static void send(struct fixture *f, const struct mac_secret *secret)
 {
-	const struct upstream_config config = {
-		.name = "products", .sign_key = (void *)(uintptr_t)secret};
+	const struct mac_secrets one = {(struct mac_secret *)(uintptr_t)secret, 1};
+	const struct mac_ring ring = {&one};
+	struct mac_pair pair = {&ring, secret->caller, secret->callee};
+	const struct upstream_config config = {.name = "products", .sign_key = &pair};
 
 	f->sent = (struct upstream_request){
 		.method = STR("POST"),
@@ -60,11 +62,12 @@ static int set_up(void **state)
 				     "orders products " KEY_A "\t" KEY_B "\r\n"
 				     "gateway  products " KEY_C "\n"
 				     "orders users " KEY_C),
-				 &f->secrets, &f->count),
+				 &f->secrets),
 		OK);
-	assert_int_equal(f->count, 3);
-	f->verifier = mac_verifier_new(STR("products"), f->secrets, f->count);
-	send(f, &f->secrets[0]);
+	assert_int_equal(f->secrets.count, 3);
+	f->ring.secrets = &f->secrets;
+	f->verifier = mac_verifier_new(STR("products"), &f->ring);
+	send(f, &f->secrets.at[0]);
 	*state = f;
 	return 0;
 }
@@ -96,7 +99,7 @@ static void without_an_actor_it_is_the_system(void **state)
 	struct caller caller;
 
 	f->task.actor = STR_NONE;
-	send(f, &f->secrets[0]);
+	send(f, &f->secrets.at[0]);
 	assert_int_equal(check(f, &caller), OK);
 	assert_str_equal(caller.actor, STR("system"));
 }
@@ -127,7 +130,7 @@ static void only_this_minute_counts(void **state)
 	assert_int_equal(check(f, &caller), FAULT_UNAUTHORIZED);
 	f->now_s = sent_s + 59;
 	assert_int_equal(check(f, &caller), OK);
-	send(f, &f->secrets[0]);
+	send(f, &f->secrets.at[0]);
 	f->now_s -= 59;
 	assert_int_equal(check(f, &caller), OK);
 }
@@ -139,7 +142,7 @@ static void each_part_is_covered(void **state)
 	char changed[512];
 
 	for (int part = 0; part < 5; part++) {
-		send(f, &f->secrets[0]);
+		send(f, &f->secrets.at[0]);
 		if (part == 0)
 			f->got.method = STR("PUT");
 		if (part == 1)
@@ -154,7 +157,7 @@ static void each_part_is_covered(void **state)
 			fail_row(part, "%s", "was taken");
 	}
 	/* each byte of the header: version, caller, actor, time, nonce, MAC */
-	send(f, &f->secrets[0]);
+	send(f, &f->secrets.at[0]);
 	for (size_t i = 0; i < f->sent.headers[1].value.len; i++) {
 		struct header headers[2] = {f->sent.headers[0], f->sent.headers[1]};
 
@@ -172,24 +175,47 @@ static void each_part_is_covered(void **state)
 static void only_the_pair_s_secrets_verify(void **state)
 {
 	struct fixture *const f = *state;
-	struct mac_secret forged = f->secrets[0];
+	struct mac_secret forged = f->secrets.at[0];
 	struct caller caller;
 
-	forged.current = f->secrets[0].previous;
+	forged.current = f->secrets.at[0].previous;
 	send(f, &forged);
 	assert_int_equal(check(f, &caller), OK);
-	forged.current = f->secrets[1].current; /* of another caller */
+	forged.current = f->secrets.at[1].current; /* of another caller */
 	send(f, &forged);
 	assert_int_equal(check(f, &caller), FAULT_UNAUTHORIZED);
-	send(f, &f->secrets[2]); /* for another callee */
+	send(f, &f->secrets.at[2]); /* for another callee */
 	assert_int_equal(check(f, &caller), FAULT_UNAUTHORIZED);
 	mac_verifier_free(f->verifier);
-	f->verifier = mac_verifier_new(STR("users"), f->secrets, f->count);
+	f->verifier = mac_verifier_new(STR("users"), &f->ring);
 	assert_int_equal(check(f, &caller), OK);
-	forged = f->secrets[2];
+	forged = f->secrets.at[2];
 	forged.caller = STR("payments");
 	send(f, &forged);
 	assert_int_equal(check(f, &caller), FAULT_UNAUTHORIZED);
+}
+
+/* While calls are made: as a file of secrets is changed. */
+static void secrets_may_be_replaced(void **state)
+{
+	struct fixture *const f = *state;
+	struct mac_secrets both, next;
+	struct mac_pair pair = {&f->ring, STR("orders"), STR("products")};
+	const struct upstream_config config = {.name = "products", .sign_key = &pair};
+	struct scope *const s = &f->task.scope;
+	struct caller caller;
+
+	assert_int_equal(mac_secrets_read(s, STR("orders products " KEY_C " " KEY_A), &both), OK);
+	assert_int_equal(mac_secrets_read(s, STR("orders products " KEY_C), &next), OK);
+	f->ring.secrets = &both;
+	assert_int_equal(check(f, &caller), OK); /* signed by the one before */
+	send(f, &f->secrets.at[0]);
+	f->ring.secrets = &next;
+	assert_int_equal(check(f, &caller), FAULT_UNAUTHORIZED);
+	f->sent.header_count = 0;
+	mac_sign(&f->task, &config, &f->sent); /* by the next one */
+	f->got.header_count = f->sent.header_count;
+	assert_int_equal(check(f, &caller), OK);
 }
 
 static void garbage_is_refused(void **state)
@@ -223,15 +249,14 @@ static void bad_secrets_are_named(void **state)
 		{"orders products " KEY_A " " KEY_B " " KEY_C, "line 1: has more"},
 		{"orders products not-base64-but-long-enough-to-be-one", "line 1"},
 	};
-	struct mac_secret *secrets;
-	size_t count;
+	struct mac_secrets secrets;
 
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
 		struct scope *const s = &f->task.scope;
 
 		scope_forgive(s);
-		assert_int_equal(mac_secrets_read(s, str_from(rows[i].text), &secrets, &count),
-			FAULT_INVALID);
+		assert_int_equal(
+			mac_secrets_read(s, str_from(rows[i].text), &secrets), FAULT_INVALID);
 		if (!str_starts(s->detail, str_from(rows[i].what)))
 			fail_row(i, "%.*s", STR_ARG(s->detail));
 	}
@@ -247,6 +272,7 @@ int main(void)
 		TEST(only_this_minute_counts),
 		TEST(each_part_is_covered),
 		TEST(only_the_pair_s_secrets_verify),
+		TEST(secrets_may_be_replaced),
 		TEST(garbage_is_refused),
 		TEST(bad_secrets_are_named),
 	};

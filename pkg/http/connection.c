@@ -71,7 +71,7 @@ void connection_accept(struct listener *l, h2o_socket_t *socket)
 		sizeof timeout_ms);
 	if (l->tls) {
 		c->state = CONNECTION_TLS;
-		h2o_socket_ssl_handshake(socket, w->server->tls, NULL, on_tls);
+		tls_handshake(w->server, socket, on_tls);
 	} else {
 		sniff_start(c);
 	}

@@ -10,6 +10,7 @@
 
 #include <h2o.h>
 #include <netinet/in.h>
+#include <pthread.h>
 
 struct route_metrics;
 
@@ -29,6 +30,7 @@ struct server {
 	h2o_globalconf_t h2o;
 	struct site site;
 	struct site admin;
+	pthread_mutex_t tls_lock; /* over the pointer */
 	SSL_CTX *tls; /* NULL: no TLS port */
 	unsigned deadline_ms_max; /* of all routes: a task starts with it, its route shortens it */
 };
@@ -174,6 +176,14 @@ void upload_answered(struct connection *c, const h2o_req_t *req);
 
 /* The connection goes. */
 void upload_forget(struct connection *c);
+
+/* ---- tls.c ---- */
+
+void tls_begin(struct server *s);
+void tls_end(struct server *s);
+
+/* With the certificate of the moment. Any thread. */
+void tls_handshake(struct server *s, h2o_socket_t *socket, h2o_socket_cb done);
 
 /* ---- sniff.c ---- */
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What all workers share, made before any of them starts and not changed after: routes, libh2o's
- * configuration, the TLS context. libh2o sees two hosts, the public one and the admin one, each
+ * configuration. libh2o sees two hosts, the public one and the admin one, each
  * with a single handler and a single filter on its fallback path: routing is ours. */
 #include "http/internal.h"
 
@@ -8,9 +8,7 @@
 #include "http/head.h"
 
 #include <h2o/http2.h>
-#include <openssl/err.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 enum {
@@ -33,8 +31,6 @@ static void register_host(struct server *s, struct site *site, const char *name)
 static size_t body_bytes_max(const struct server_config *config);
 static unsigned deadline_ms_max(const struct server_config *config);
 static size_t larger(size_t a, size_t b);
-static SSL_CTX *tls_new(const struct server_config *config, struct str *error);
-static bool tls_load(SSL_CTX *tls, const struct server_config *config, struct str *error);
 
 struct server *server_new(const struct server_config *config, struct str *error)
 {
@@ -48,11 +44,12 @@ struct server *server_new(const struct server_config *config, struct str *error)
 	s->site.fallback = fallback_route;
 	s->site.fallback.handler = config->fallback;
 	s->deadline_ms_max = deadline_ms_max(config);
+	tls_begin(s);
 	(void)signal(SIGPIPE, SIG_IGN); /* libh2o writes to sockets that may be closed */
 	configure(s);
 	if (!site_init(s, &s->site, config->routes, config->route_count, error) ||
 		!site_init(s, &s->admin, config->admin_routes, config->admin_route_count, error) ||
-		(config->tls_port != 0 && (s->tls = tls_new(config, error)) == NULL)) {
+		(config->tls_port != 0 && !server_load_certificate(s, error))) {
 		server_free(s);
 		return NULL;
 	}
@@ -68,7 +65,7 @@ void server_free(struct server *s)
 		account_free(sites[i]->metrics);
 	}
 	h2o_config_dispose(&s->h2o);
-	SSL_CTX_free(s->tls);
+	tls_end(s);
 	free(s);
 }
 
@@ -143,46 +140,4 @@ static unsigned deadline_ms_max(const struct server_config *config)
 static size_t larger(size_t a, size_t b)
 {
 	return a > b ? a : b;
-}
-
-/* ---- TLS ---- */
-
-static SSL_CTX *tls_new(const struct server_config *config, struct str *error)
-{
-	static const h2o_iovec_t protocols[] = {
-		{H2O_STRLIT("h2")}, {H2O_STRLIT("http/1.1")}, {NULL, 0}};
-	SSL_CTX *tls = SSL_CTX_new(TLS_server_method());
-
-	CHECK(tls != NULL);
-	SSL_CTX_set_min_proto_version(tls, TLS1_2_VERSION);
-	SSL_CTX_set_options(tls,
-		SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE);
-	/* of TLS 1.2 only what HTTP/2 allows (RFC 9113 9.2.2) */
-	CHECK(SSL_CTX_set_cipher_list(tls, "ECDHE+AESGCM:ECDHE+CHACHA20") == 1);
-	h2o_ssl_register_alpn_protocols(tls, protocols);
-	if (!tls_load(tls, config, error)) {
-		SSL_CTX_free(tls);
-		return NULL;
-	}
-	return tls;
-}
-
-static bool tls_load(SSL_CTX *tls, const struct server_config *config, struct str *error)
-{
-	static _Thread_local char sentence[320];
-	const char *cert = config->tls_cert_file != NULL ? config->tls_cert_file : "(none)";
-	const char *key = config->tls_key_file != NULL ? config->tls_key_file : "(none)";
-	const char *what;
-
-	ERR_clear_error();
-	if (SSL_CTX_use_certificate_chain_file(tls, cert) != 1)
-		what = "no certificate chain in PEM";
-	else if (SSL_CTX_use_PrivateKey_file(tls, key, SSL_FILETYPE_PEM) != 1)
-		what = "no private key in PEM that fits the certificate";
-	else
-		return true;
-	snprintf(sentence, sizeof sentence, "TLS certificate %s, key %s: %s (%s)", cert, key, what,
-		ERR_reason_error_string(ERR_peek_last_error()));
-	*error = str_from(sentence);
-	return false;
 }

@@ -50,6 +50,11 @@ struct server_config {
 struct server *server_new(const struct server_config *config, struct str *error);
 void server_free(struct server *s);
 
+/* Reads the certificate and its key anew: handshakes that begin from now on get it. False with a
+ * sentence in error: they cannot be read or do not belong together, and the one before stays. The
+ * same thread each time. */
+bool server_load_certificate(struct server *s, struct str *error);
+
 /* Listens and serves on the calling thread's loop (SO_REUSEPORT). NULL with a sentence in error. */
 struct server_worker *server_worker_new(struct server *s, struct loop *l, struct str *error);
 

@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <ifaddrs.h>
 #include <net/if.h>
+#include <openssl/pem.h>
 #include <poll.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -1040,6 +1041,55 @@ static void test_tls(void **state)
 	client_close(&c);
 }
 
+static bool has_certificate(struct client *c, const char *file)
+{
+	X509 *const shown = SSL_get1_peer_certificate(c->ssl);
+	FILE *const in = fopen(file, "r");
+	X509 *const wanted = PEM_read_X509(in, NULL, NULL, NULL);
+	const bool same = X509_cmp(shown, wanted) == 0;
+
+	X509_free(shown);
+	X509_free(wanted);
+	fclose(in);
+	return same;
+}
+
+static bool new_client_sees(const char *file)
+{
+	struct client c = client_open_tls(ts.config.tls_port, "http/1.1");
+	const bool same = has_certificate(&c, file);
+
+	client_close(&c);
+	return same;
+}
+
+static void test_certificate_is_replaced(void **state)
+{
+	struct client before = client_open_tls(ts.config.tls_port, "http/1.1");
+	struct test_server other = {0};
+	struct str why;
+	struct answer a;
+
+	(void)state;
+	test_server_make_certificate(&other);
+	assert_int_equal(rename(other.key_file, ts.key_file), 0);
+	assert_false(server_load_certificate(ts.server, &why)); /* half of the pair */
+	assert_non_null(memmem(why.at, why.len, "fits the certificate", 20));
+	assert_true(new_client_sees(ts.cert_file));
+	assert_int_equal(rename(other.cert_file, ts.cert_file), 0);
+	assert_true(server_load_certificate(ts.server, &why));
+	assert_true(new_client_sees(ts.cert_file));
+	assert_false(has_certificate(&before, ts.cert_file));
+	client_say(&before, "GET /hello HTTP/1.1\r\nHost: test\r\n\r\n");
+	a = client_read(&before, false);
+	assert_int_equal(a.status, 200);
+	answer_free(&a);
+	client_close(&before);
+	assert_in_range(gauge_value(gauge_get("bodega_tls_certificate_expiry_timestamp_seconds",
+				"When the certificate in use ends, since 1970.", NULL)),
+		time(NULL) + 3500, time(NULL) + 3700);
+}
+
 static void test_old_tls_is_refused(void **state)
 {
 	struct client c = client_open(ts.config.tls_port);
@@ -1112,6 +1162,7 @@ int main(void)
 		STARTING(test_stall_time),
 		STARTING(test_a_running_handler_is_left_alone),
 		SERVED(test_tls),
+		SERVED(test_certificate_is_replaced),
 		SERVED(test_old_tls_is_refused),
 		SERVED(test_bad_configuration),
 	};

@@ -23,7 +23,6 @@
 
 static void *run_worker(void *arg);
 static uint16_t hold_port(int *fd);
-static void make_certificate(struct test_server *ts);
 
 void test_server_init(
 	struct test_server *ts, const struct route *routes, size_t count, size_t workers)
@@ -42,7 +41,7 @@ void test_server_init(
 	ts->config.port = hold_port(&ts->held[0]);
 	ts->config.tls_port = hold_port(&ts->held[1]);
 	ts->config.admin_port = hold_port(&ts->held[2]);
-	make_certificate(ts);
+	test_server_make_certificate(ts);
 	ts->config.tls_cert_file = ts->cert_file;
 	ts->config.tls_key_file = ts->key_file;
 	log_set_level(LEVEL_ERROR);
@@ -183,7 +182,7 @@ static FILE *temporary(char path[64])
 	return fdopen(fd, "w");
 }
 
-static void make_certificate(struct test_server *ts)
+void test_server_make_certificate(struct test_server *ts)
 {
 	EVP_PKEY *key = EVP_EC_gen("P-256");
 	X509 *cert = X509_new();

@@ -35,6 +35,9 @@ void test_server_init(
 	struct test_server *ts, const struct route *routes, size_t count, size_t workers);
 void test_server_start(struct test_server *ts);
 
+/* A new certificate and its key in files of their own; test_server_init has made the first. */
+void test_server_make_certificate(struct test_server *ts);
+
 /* Also proves that nothing is left. */
 void test_server_stop(struct test_server *ts);
 

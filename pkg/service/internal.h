@@ -88,6 +88,24 @@ struct process {
 
 extern struct process process;
 
+/* ---- reload.c ---- */
+
+/* Before the configuration is loaded, after that, and before the server is made: what there is to
+ * look at. */
+void reload_watch_secrets(void);
+void reload_watch_live(void);
+void reload_watch_certificate(void);
+
+/* Its metrics, once all that it looks at is known. */
+void reload_show(void);
+
+/* Looks at what may have changed; to be done again and again. */
+enum { RELOAD_LOOK_US = 500000 };
+void reload_look(void);
+
+/* After all threads have ended. */
+void reload_end(void);
+
 /* ---- thread.c ---- */
 
 /* Starts all threads and waits until each serves. False, and all of them have ended: process.why

@@ -11,16 +11,21 @@
 #include "http/problem.h"
 #include "http/reply.h"
 
+#include <stdatomic.h>
+
 enum { SWEPT_AT_ONCE = 1000 }; /* rows: a statement has but seconds */
 
-static uint8_t secret[SHA256_BYTES];
+static const struct secret none = {.current = {"", 0}}; /* of tests: services have one */
+static _Atomic(const struct secret *) secret = &none;
 
 static enum fault run_claimed(struct task *t, const struct keyed *keyed,
 	const struct request *request, struct reply *reply, keyed_fn *work, void *arg,
 	struct pg_tx **tx, bool *ran);
 static enum fault replay(
 	struct task *t, struct pg_tx *tx, const struct keyed *keyed, struct reply *reply);
-static struct str fingerprint_of(struct scope *s, const struct keyed *keyed, struct str body);
+static struct str derive(struct scope *s, struct str key);
+static struct str fingerprint_of(
+	struct scope *s, struct str secret_key, const struct keyed *keyed, struct str body);
 
 const struct pg_statement keyed_lock = {
 	"keyed_lock",
@@ -44,7 +49,8 @@ const struct pg_statement keyed_claim = {
 const struct pg_statement keyed_read = {
 	"keyed_read",
 	PG_READ,
-	"SELECT fingerprint = $4::bytea, status IS NOT NULL, status, content_type, etag, "
+	"SELECT coalesce(fingerprint IN ($4::bytea, $5::bytea), false), status IS NOT NULL, "
+	"status, content_type, etag, "
 	"	location, body "
 	"FROM idempotency_keys "
 	"WHERE caller = $1::uuid AND operation = $2::text AND key = $3::text "
@@ -87,11 +93,24 @@ const struct pg_statement keyed_forget = {
 	"	FOR UPDATE SKIP LOCKED))",
 };
 
-/* Not the secret itself, which others use for other things. */
-void keyed_set_secret(struct str key)
+void keyed_set_secret(struct scope *s, const struct secret *next)
 {
-	CHECK(key.len >= SECRET_BYTES_MIN);
-	crypto_hmac(key, STR("idempotency"), secret);
+	struct secret *const own = scope_alloc(s, sizeof *own);
+
+	*own = (struct secret){
+		.current = derive(s, next->current),
+		.previous = next->previous.at != NULL ? derive(s, next->previous) : STR_NONE,
+	};
+	atomic_store(&secret, own);
+}
+
+/* Not the secret itself, which others use for other things. */
+static struct str derive(struct scope *s, struct str key)
+{
+	uint8_t *const mac = scope_alloc(s, SHA256_BYTES);
+
+	crypto_hmac(key, STR("idempotency"), mac);
+	return str_of((const char *)mac, SHA256_BYTES);
 }
 
 enum fault keyed_run(struct task *t, const struct request *request, struct reply *reply,
@@ -165,6 +184,7 @@ enum fault keyed_from(
 	struct scope *s, const struct request *request, struct keyed *keyed, bool *has)
 {
 	const struct str key = request_header(request, STR("idempotency-key"));
+	const struct secret *const secrets = atomic_load(&secret);
 
 	*has = key.at != NULL;
 	if (!*has)
@@ -176,7 +196,9 @@ enum fault keyed_from(
 			s, "%.*s %.*s", STR_ARG(request->method), STR_ARG(request->path)),
 		.key = key,
 	};
-	keyed->fingerprint = fingerprint_of(s, keyed, request->body);
+	keyed->fingerprint = fingerprint_of(s, secrets->current, keyed, request->body);
+	if (secrets->previous.at != NULL)
+		keyed->former = fingerprint_of(s, secrets->previous, keyed, request->body);
 	return OK;
 }
 
@@ -194,12 +216,13 @@ enum fault keyed_check(struct scope *s, struct str key)
 }
 
 /* With a key of its own for each Idempotency-Key, so that equal bodies are not seen to be equal. */
-static struct str fingerprint_of(struct scope *s, const struct keyed *keyed, struct str body)
+static struct str fingerprint_of(
+	struct scope *s, struct str secret_key, const struct keyed *keyed, struct str body)
 {
 	uint8_t own[SHA256_BYTES];
 	uint8_t *const mac = scope_alloc(s, SHA256_BYTES);
 
-	crypto_hmac(str_of((const char *)secret, sizeof secret), keyed->key, own);
+	crypto_hmac(secret_key, keyed->key, own);
 	crypto_hmac(str_of((const char *)own, sizeof own), body, mac);
 	return str_of((const char *)mac, SHA256_BYTES);
 }
@@ -207,7 +230,7 @@ static struct str fingerprint_of(struct scope *s, const struct keyed *keyed, str
 enum fault keyed_find(struct task *t, struct pg_tx *tx, const struct keyed *keyed,
 	struct reply *reply, enum keyed_state *state)
 {
-	const struct pg_value values[] = {KEYED_VALUES(keyed)};
+	const struct pg_value values[] = {KEYED_VALUES(keyed), pg_bytes(keyed->former)};
 	const size_t count = sizeof values / sizeof values[0];
 	struct scope *s = &t->scope;
 	struct pg_rows rows;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
+#include "auth/secret.h"
 #include "http/route.h"
 #include "pg/pg.h"
 
@@ -16,9 +17,10 @@ extern const struct pg_statement keyed_lock, keyed_claim, keyed_read, keyed_keep
 
 enum { KEY_CHARS_MAX = 255 };
 
-/* Before threads start: what bodies are fingerprinted with; at least 32 bytes, the same on each
- * replica. */
-void keyed_set_secret(struct str secret);
+/* What bodies are fingerprinted with, the same on each replica: first before threads start, then
+ * whenever it changes. What is made of it lives in s, and must stay for as long as a task may use
+ * it. */
+void keyed_set_secret(struct scope *s, const struct secret *secret);
 
 /* ---- one transaction ---- */
 
@@ -43,6 +45,7 @@ struct keyed {
 	struct str operation; /* method and path: "POST /api/v1/orders" */
 	struct str key;
 	struct str fingerprint; /* of the body: its HMAC */
+	struct str former; /* by the previous secret; STR_NONE: there is none */
 	bool claimed; /* its row was written for this request, or that is not known */
 	bool answered; /* and the answer, which is the reply */
 };

@@ -69,6 +69,7 @@ int service_main(int argc, char **argv, const struct service *service)
 	if (service->stop != NULL)
 		service->stop();
 	log_stop();
+	reload_end();
 	mac_verifier_free(process.macs);
 	arena_unref(process.keys.arena);
 	scope_end(&process.scope);
@@ -104,7 +105,10 @@ static bool configure(void)
 	enum fault fault;
 
 	scope_begin(s);
+	reload_watch_secrets();
 	fault = settings_load(s, service, settings);
+	if (fault == OK && service->reloaded != NULL)
+		service->reloaded();
 	if (fault == OK && service->start != NULL)
 		fault = service->start(s);
 	if (fault != OK) {
@@ -115,8 +119,8 @@ static bool configure(void)
 	}
 	log_set_level((enum level)settings->log_level);
 	process.thread_count = (unsigned)settings->workers;
-	process.macs = mac_verifier_new(
-		str_from(service->name), settings->secrets, settings->secret_count);
+	process.macs = mac_verifier_new(str_from(service->name), &settings->macs);
+	reload_watch_live();
 	return true;
 }
 
@@ -148,6 +152,7 @@ static bool open_server(void)
 	};
 	struct str error = STR_NONE;
 
+	reload_watch_certificate();
 	config.routes = routes_with_health(&process.scope, service, &config.route_count);
 	process.server = server_new(&config, &error);
 	if (process.server == NULL)
@@ -205,13 +210,16 @@ static void serve(const sigset_t *signals)
 	const struct settings *const settings = &process.settings;
 	int number;
 
+	reload_show();
 	log_line(LEVEL_INFO, "started", LOG_TEXT("version", BODEGA_VERSION),
 		LOG_INT("threads", process.thread_count),
 		LOG_STR("address", settings->listen_address), LOG_INT("port", settings->port),
 		LOG_INT("admin_port", settings->admin_port),
 		LOG_INT("tls_port", settings->tls_port),
+		LOG_INT("database_connections", settings_connections(settings)),
 		LOG_MS("start_ms", clock_monotonic_us() - process.begun_us));
-	number = wait_for_signal(signals, INT64_MAX);
+	while ((number = wait_for_signal(signals, clock_monotonic_us() + RELOAD_LOOK_US)) == 0)
+		reload_look();
 	log_line(LEVEL_INFO, "stopping", LOG_TEXT("signal", number == SIGTERM ? "TERM" : "INT"));
 	drain(signals);
 	log_line(LEVEL_INFO, "stopped");

@@ -46,6 +46,15 @@ struct service_events {
 	void (*missed)(struct loop *l);
 };
 
+/* A secret that may change while the program runs, as long as it comes from a file (NAME_FILE).
+ * `take` checks the text and puts it to use, FAULT_INVALID with a field error leaves the one
+ * before; first before `start`, later on the main thread. What it makes lives in s, which stays
+ * until no task can be using it any more. */
+struct service_secret {
+	const char *variable; /* a CONFIG_SECRET of the service's own */
+	enum fault (*take)(struct scope *s, struct str text);
+};
+
 struct service {
 	const char *name; /* "products" */
 	const char *summary; /* a sentence for --help */
@@ -58,6 +67,11 @@ struct service {
 	const struct config_field *config; /* the program's own variables, over *config_struct */
 	size_t config_count;
 	void *config_struct;
+	const struct service_secret *secrets;
+	size_t secret_count;
+	/* Live values of config have changed: at the start and later, on the main thread. NULL:
+	 * nothing to do. */
+	void (*reloaded)(void);
 	const struct pg_schema *schema; /* NULL: no database */
 	bool redis;
 	const struct service_events *events; /* NULL: neither tells nor hears any */

@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -483,15 +484,15 @@ static void an_unknown_key_is_fetched(void **state)
 static int get_inside_with(const char *secret)
 {
 	struct upstream_request request = {.method = STR("GET"), .target = STR("/inside")};
-	struct mac_secret *secrets;
-	struct upstream_config config = {.name = "sample"};
+	struct mac_secrets secrets;
+	const struct mac_ring ring = {&secrets};
+	struct mac_pair pair = {&ring, STR("orders"), STR("sample")};
+	struct upstream_config config = {.name = "sample", .sign_key = &pair};
 	struct task t = {.scope = world.scope, .actor = STR("user:7")};
 	const struct str line = scope_format(&world.scope, "orders sample %s", secret);
 	struct str header;
-	size_t count;
 
-	assert_int_equal(mac_secrets_read(&world.scope, line, &secrets, &count), OK);
-	config.sign_key = &secrets[0];
+	assert_int_equal(mac_secrets_read(&world.scope, line, &secrets), OK);
 	mac_sign(&t, &config, &request);
 	header = scope_format(
 		&world.scope, "Bodega-Mac: %.*s\r\n", STR_ARG(request.headers[0].value));
@@ -526,6 +527,123 @@ static void metrics_and_log_level(void **state)
 				 world.admin_port, "PUT", "/loglevel", "", "{\"level\":\"loud\"}")),
 		422);
 	assert_int_equal(stop(), 0);
+}
+
+/* ---- what changes while it runs ---- */
+
+static void put_file(const char *name, const char *text)
+{
+	char path[160], next[160];
+	FILE *file;
+
+	snprintf(path, sizeof path, "%s/%s", world.folder, name);
+	snprintf(next, sizeof next, "%s/next", world.folder);
+	file = fopen(next, "w");
+	assert_non_null(file);
+	fputs(text, file);
+	fclose(file);
+	assert_int_equal(rename(next, path), 0);
+}
+
+static void wait_answer(const char *path, const char *text)
+{
+	const int64_t end_us = clock_monotonic_us() + WAIT_MS * INT64_C(1000);
+
+	do {
+		if (clock_monotonic_us() > end_us)
+			fail_msg("%s: never %s: %s", path, text, world.answer);
+		poll(NULL, 0, 10); /* asked again until it is so */
+		assert_int_equal(get(world.admin_port, path), 200);
+	} while (strstr(world.answer, text) == NULL);
+}
+
+#define REFUSED(source, is) "bodega_config_reload_refused{source=\"" source "\"} " is "\n"
+#define FAILURES(source, count) \
+	"bodega_config_reload_failures_total{source=\"" source "\"} " count "\n"
+
+static void live_configuration(void **state)
+{
+	char live[80];
+
+	(void)state;
+	snprintf(live, sizeof live, "%s/live", world.folder);
+	assert_int_equal(mkdir(live, 0755), 0);
+	put_file("live/LOG_LEVEL", "warn\n");
+	setenv("LIVE_CONFIG_DIR", live, 1);
+	start_ready();
+	assert_int_equal(get(world.admin_port, "/loglevel"), 200);
+	assert_string_equal(world.answer, "{\"level\":\"warn\"}");
+	assert_int_equal(get(world.admin_port, "/metrics"), 200);
+	assert_non_null(strstr(world.answer, REFUSED("LIVE_CONFIG_DIR", "0")));
+	put_file("live/LOG_LEVEL", "debug");
+	wait_answer("/loglevel", "{\"level\":\"debug\"}");
+	/* what is wrong changes nothing, and is told */
+	put_file("live/PORT", "80");
+	put_file("live/LOG_LEVEL", "error");
+	wait_answer("/metrics", REFUSED("LIVE_CONFIG_DIR", "1"));
+	assert_non_null(strstr(world.answer, FAILURES("LIVE_CONFIG_DIR", "1")));
+	wait_said("LIVE_CONFIG_DIR/PORT is not known; what may change at run time: LOG_LEVEL");
+	assert_int_equal(get(world.admin_port, "/loglevel"), 200);
+	assert_string_equal(world.answer, "{\"level\":\"debug\"}");
+	snprintf(live, sizeof live, "%s/live/PORT", world.folder);
+	unlink(live);
+	wait_answer("/loglevel", "{\"level\":\"error\"}");
+	wait_answer("/metrics", REFUSED("LIVE_CONFIG_DIR", "0"));
+	snprintf(live, sizeof live, "%s/live/LOG_LEVEL", world.folder);
+	unlink(live);
+	wait_answer("/loglevel", "{\"level\":\"info\"}"); /* as the environment has it */
+	assert_int_equal(stop(), 0);
+	snprintf(live, sizeof live, "%s/live", world.folder);
+	rmdir(live);
+}
+
+static void wrong_live_configuration_is_named(void **state)
+{
+	char live[80];
+
+	(void)state;
+	snprintf(live, sizeof live, "%s/live", world.folder);
+	assert_int_equal(mkdir(live, 0755), 0);
+	put_file("live/LOG_LEVEL", "loud");
+	setenv("LIVE_CONFIG_DIR", live, 1);
+	start(NULL);
+	assert_int_equal(wait_end(), 78);
+	assert_non_null(strstr(world.said, "LIVE_CONFIG_DIR/LOG_LEVEL must be one of"));
+	snprintf(live, sizeof live, "%s/live/LOG_LEVEL", world.folder);
+	unlink(live);
+	snprintf(live, sizeof live, "%s/live", world.folder);
+	rmdir(live);
+}
+
+#define NEXT "YmJiYmJiYmJiYmJiYmJiYmJiYmJiYmJiYmJiYmJiYmI="
+
+/* In the order of docs/operations.md: at no moment is a call refused. */
+static void a_secret_is_rotated(void **state)
+{
+	char path[80];
+
+	(void)state;
+	snprintf(path, sizeof path, "%s/secrets", world.folder);
+	put_file("secrets", "orders sample " SECRET "\n");
+	unsetenv("INTERNAL_SECRETS");
+	setenv("INTERNAL_SECRETS_FILE", path, 1);
+	start_ready();
+	assert_int_equal(get_inside_with(SECRET), 200);
+	assert_int_equal(get_inside_with(NEXT), 401);
+	put_file("secrets", "orders sample " SECRET " " NEXT "\n");
+	while (get_inside_with(NEXT) != 200)
+		assert_int_equal(get_inside_with(SECRET), 200);
+	put_file("secrets", "orders sample short\n");
+	wait_answer("/metrics", REFUSED("INTERNAL_SECRETS", "1"));
+	assert_int_equal(get_inside_with(SECRET), 200);
+	unlink(path);
+	wait_answer("/metrics", FAILURES("INTERNAL_SECRETS", "2"));
+	assert_int_equal(get_inside_with(SECRET), 200);
+	put_file("secrets", "orders sample " NEXT "\n");
+	while (get_inside_with(SECRET) != 401)
+		assert_int_equal(get_inside_with(NEXT), 200);
+	assert_int_equal(stop(), 0);
+	unlink(path);
 }
 
 static void jobs_run_again_and_again(void **state)
@@ -669,6 +787,9 @@ int main(void)
 		TEST(an_unknown_key_is_fetched),
 		TEST(services_are_known),
 		TEST(metrics_and_log_level),
+		TEST(live_configuration),
+		TEST(wrong_live_configuration_is_named),
+		TEST(a_secret_is_rotated),
 		TEST(jobs_run_again_and_again),
 		TEST(a_job_that_failed_runs_soon_again),
 		TEST(stopping_is_gentle),

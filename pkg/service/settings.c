@@ -3,16 +3,16 @@
  * so that one start names all mistakes. */
 #include "service/settings.h"
 
-#include "auth/base64.h"
-#include "auth/crypto.h"
 #include "auth/cursor.h"
 #include "base/check.h"
 #include "base/crash.h"
+#include "config/live.h"
 #include "service/cpu.h"
 #include "service/keyed.h"
 
 #include <arpa/inet.h>
 #include <ctype.h>
+#include <stdatomic.h>
 
 enum { VARIABLES_MAX = 40 };
 
@@ -33,7 +33,9 @@ static const struct config_field common_fields[] = {
 		"Threads that serve; 0: as many as the container has CPUs, at most 8.",
 		.max = WORKERS_MAX),
 	CONFIG(struct settings, log_level, CHOICE, "LOG_LEVEL", "info", "What is logged, at first.",
-		.choices = "debug info warn error"),
+		.choices = "debug info warn error", .live = true),
+	CONFIG(struct settings, live_directory, TEXT, "LIVE_CONFIG_DIR", CONFIG_OPTIONAL,
+		"A folder with a file for each variable that may change at run time."),
 	CONFIG(struct settings, drain_delay_us, DURATION, "DRAIN_DELAY", "0s",
 		"How long to go on serving after a signal to stop, not ready any more.",
 		.max = INT64_C(600000000)),
@@ -69,7 +71,7 @@ static const struct config_field database_fields[] = {
 static const struct config_field people_fields[] = {
 	CONFIG(struct settings, cursor_secret, SECRET, "CURSOR_SECRET", CONFIG_REQUIRED,
 		"Signs the cursors of lists and fingerprints requests with an Idempotency-Key: 32 "
-		"bytes or more in base64, the same on each replica."),
+		"bytes or more in base64, the same on each replica; the one before may follow."),
 };
 
 static const struct config_field redis_fields[] = {
@@ -96,8 +98,11 @@ static void check_database(struct scope *s, const struct settings *settings);
 static void check_redis(struct scope *s, const struct settings *settings);
 static void check_tls(struct scope *s, struct settings *settings);
 static void check_currency(struct scope *s, const struct settings *settings);
-static void check_cursor_secret(struct scope *s, const struct settings *settings);
-static void check_secrets(struct scope *s, struct settings *settings);
+static enum fault load_live(
+	struct scope *s, const struct service *service, struct settings *settings);
+static enum fault load_secrets(
+	struct scope *s, const struct service *service, struct settings *settings);
+static struct str text_of(const struct service *service, const char *variable);
 static void check_rabbitmq(struct scope *s, const struct settings *settings);
 static void check_peer(
 	struct scope *s, const struct service *service, struct settings *settings, size_t index);
@@ -106,7 +111,7 @@ static struct str address_of(struct scope *s, struct str url);
 enum fault settings_load(struct scope *s, const struct service *service, struct settings *settings)
 {
 	struct fields fields = {0};
-	enum fault fault, own, armed;
+	enum fault fault, own, armed, secrets, live;
 
 	*settings = (struct settings){0};
 	gather(s, service, settings, &fields);
@@ -117,15 +122,24 @@ enum fault settings_load(struct scope *s, const struct service *service, struct 
 	check_tls(s, settings);
 	check_currency(s, settings);
 	check_database(s, settings);
-	check_cursor_secret(s, settings);
 	check_redis(s, settings);
-	check_secrets(s, settings);
 	check_rabbitmq(s, settings);
 	for (size_t i = 0; i < settings->peer_count; i++)
 		check_peer(s, service, settings, i);
+	secrets = load_secrets(s, service, settings);
+	live = load_live(s, service, settings);
 	if (settings->workers == 0)
 		settings->workers = cpu_workers();
-	return fault == OK && own == OK && armed == OK && s->error_count == 0 ? OK : FAULT_INVALID;
+	return fault == OK && own == OK && armed == OK && secrets == OK && live == OK &&
+	                       s->error_count == 0
+	               ? OK
+	               : FAULT_INVALID;
+}
+
+int64_t settings_connections(const struct settings *settings)
+{
+	return settings->workers * (settings->read_connections + settings->slow_connections +
+					   settings->write_connections);
 }
 
 void settings_help(struct scope *s, const struct service *service, FILE *out)
@@ -274,31 +288,6 @@ static void check_currency(struct scope *s, const struct settings *settings)
 			"must be a currency of ISO 4217 such as USD, in upper case");
 }
 
-static void check_cursor_secret(struct scope *s, const struct settings *settings)
-{
-	struct str secret;
-
-	if (settings->cursor_secret.at == NULL)
-		return;
-	if (base64_decode(s->arena, BASE64, settings->cursor_secret, &secret) &&
-		secret.len >= SECRET_BYTES_MIN) {
-		cursor_set_secret(secret);
-		keyed_set_secret(secret);
-	} else {
-		fail_field(s, STR("CURSOR_SECRET"), "format", "must be %d bytes or more in base64",
-			SECRET_BYTES_MIN);
-	}
-}
-
-static void check_secrets(struct scope *s, struct settings *settings)
-{
-	if (mac_secrets_read(s, settings->internal_secrets, &settings->secrets,
-		    &settings->secret_count) == OK)
-		return;
-	fail_field(s, STR("INTERNAL_SECRETS"), "format", "%.*s", STR_ARG(s->detail));
-	s->detail = STR_NONE;
-}
-
 static void check_rabbitmq(struct scope *s, const struct settings *settings)
 {
 	if (settings->rabbitmq_url.len > 0 && !broker_url_valid(settings->rabbitmq_url))
@@ -326,18 +315,9 @@ static void check_peer(
 		fail_field(s, scope_format(s, "the URL of %s", peer->name), "length",
 			"must be %d addresses at most", UPSTREAM_ADDRESSES_MAX);
 	settings->peer_addresses[index] = (struct texts){addresses, urls.count};
-	if (!peer->internal)
-		return;
-	for (size_t i = 0; i < settings->secret_count; i++) {
-		struct mac_secret *const secret = &settings->secrets[i];
-
-		if (str_eq(secret->caller, str_from(service->name)) &&
-			str_eq(secret->callee, str_from(peer->name)))
-			settings->peer_secrets[index] = secret;
-	}
-	if (settings->peer_secrets[index] == NULL)
-		fail_field(s, STR("INTERNAL_SECRETS"), "required",
-			"must have a line that begins with \"%s %s\"", service->name, peer->name);
+	if (peer->internal)
+		settings->peer_macs[index] = (struct mac_pair){
+			&settings->macs, str_from(service->name), str_from(peer->name)};
 }
 
 /* STR_NONE when the URL has anything behind the port. */
@@ -353,4 +333,93 @@ static struct str address_of(struct scope *s, struct str url)
 	if (rest.at[rest.len - 1] == ']' || memchr(rest.at, ':', rest.len) == NULL)
 		return scope_format(s, "%.*s:80", STR_ARG(rest));
 	return rest;
+}
+
+/* ---- what may change while the program runs ---- */
+
+static enum fault load_live(
+	struct scope *s, const struct service *service, struct settings *settings)
+{
+	if (settings->live_directory.len == 0)
+		return OK;
+	TRY(config_live_read(s, settings->live_directory.at, &settings->live));
+	return settings_take_live(s, service, settings, settings->live);
+}
+
+enum fault settings_take_live(
+	struct scope *s, const struct service *service, struct settings *settings, struct str whole)
+{
+	const struct config_table tables[] = {
+		{common_fields, sizeof common_fields / sizeof *common_fields, settings},
+		{service->config, service->config_count, service->config_struct},
+	};
+
+	return config_live_take(s, whole, tables, sizeof tables / sizeof *tables);
+}
+
+/* All of them, so that all mistakes are named; what was not given is one already. */
+static enum fault load_secrets(
+	struct scope *s, const struct service *service, struct settings *settings)
+{
+	enum fault fault = settings_take_internal(s, service, settings, settings->internal_secrets);
+
+	if (settings->cursor_secret.at != NULL &&
+		settings_take_cursor(s, settings->cursor_secret) != OK)
+		fault = FAULT_INVALID;
+	for (size_t i = 0; i < service->secret_count; i++) {
+		const struct service_secret *const secret = &service->secrets[i];
+		const struct str text = text_of(service, secret->variable);
+
+		if (text.at != NULL && secret->take(s, text) != OK)
+			fault = FAULT_INVALID;
+	}
+	return fault;
+}
+
+static struct str text_of(const struct service *service, const char *variable)
+{
+	for (size_t i = 0; i < service->config_count; i++) {
+		const struct config_field *const field = &service->config[i];
+
+		if (strcmp(field->name, variable) == 0 && field->type == CONFIG_SECRET)
+			return *(struct str *)((char *)service->config_struct + field->offset);
+	}
+	CHECK(!"a secret among the service's own variables");
+	return STR_NONE;
+}
+
+enum fault settings_take_internal(
+	struct scope *s, const struct service *service, struct settings *settings, struct str text)
+{
+	struct mac_secrets *const secrets = scope_alloc(s, sizeof *secrets);
+	const struct str name = str_from(service->name);
+	enum fault fault = OK;
+
+	if (mac_secrets_read(s, text, secrets) != OK) {
+		const struct str why = s->detail;
+
+		s->detail = STR_NONE;
+		return fail_field(s, STR("INTERNAL_SECRETS"), "format", "%.*s", STR_ARG(why));
+	}
+	for (size_t i = 0; i < settings->peer_count; i++) {
+		const struct str peer = str_from(settings->peers[i].name);
+
+		if (settings->peers[i].internal && mac_secret_find(secrets, name, peer) == NULL)
+			fault = fail_field(s, STR("INTERNAL_SECRETS"), "required",
+				"must have a line that begins with \"%.*s %.*s\"", STR_ARG(name),
+				STR_ARG(peer));
+	}
+	if (fault == OK)
+		atomic_store(&settings->macs.secrets, secrets);
+	return fault;
+}
+
+enum fault settings_take_cursor(struct scope *s, struct str text)
+{
+	struct secret *const secret = scope_alloc(s, sizeof *secret);
+
+	TRY(secret_read(s, "CURSOR_SECRET", text, secret));
+	cursor_set_secret(secret);
+	keyed_set_secret(s, secret);
+	return OK;
 }

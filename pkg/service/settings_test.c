@@ -80,6 +80,7 @@ static void defaults_and_what_is_given(void **state)
 	assert_int_equal(settings.admin_port, 9083);
 	assert_int_equal(settings.tls_port, 0);
 	assert_int_equal(settings.workers, 3);
+	assert_int_equal(settings_connections(&settings), 3 * (2 + 2 + 4));
 	assert_int_equal(settings.log_level, LEVEL_INFO);
 	assert_int_equal(settings.drain_timeout_us, 20000000);
 	assert_int_equal(own.number, 7);
@@ -90,8 +91,9 @@ static void defaults_and_what_is_given(void **state)
 	assert_str_equal(settings.peer_addresses[1].at[0], STR("[::1]:8081"));
 	assert_str_equal(settings.peer_addresses[1].at[1], STR("bodega-users-headless:8081"));
 	assert_str_equal(settings.peer_addresses[1].at[2], STR("users:80"));
-	assert_ptr_equal(settings.peer_secrets[0], &settings.secrets[0]);
-	assert_null(settings.peer_secrets[1]);
+	assert_ptr_equal(settings.peer_macs[0].ring, &settings.macs);
+	assert_str_equal(settings.peer_macs[0].callee, STR("products"));
+	assert_null(settings.peer_macs[1].ring);
 }
 
 static void threads_follow_the_cpus(void **state)

@@ -195,9 +195,9 @@ static void open_peers(struct service_thread *t)
 		if (settings->peers[i].proxied)
 			t->proxied[i] = upstream_new(t->loop, &config);
 		config.first = t->index == 0;
-		if (settings->peer_secrets[i] != NULL) {
+		if (settings->peers[i].internal) {
 			config.sign = mac_sign;
-			config.sign_key = settings->peer_secrets[i];
+			config.sign_key = &process.settings.peer_macs[i];
 		}
 		t->peers[i] = upstream_new(t->loop, &config);
 	}

@@ -67,6 +67,15 @@ def test_variables_and_their_defaults(program):
     assert documented == told_variables(program)
 
 
+def test_variables_that_may_change_at_run_time():
+    documented = {row[0]: set(re.findall(r"`(\w+)`", row[1]))
+                  for row in rows(section(read("docs/operations.md"), "Live configuration", 3))}
+    for program in PROGRAMS:
+        told = subprocess.run([os.path.join(ROOT, BUILD, "bin", program), "--help"], capture_output=True, text=True, check=True)
+        live = set(re.findall(r"^  (\w+) .* May change at run time\.", told.stdout, re.M))
+        assert live == documented["every program"] | documented.get(program, set()), program
+
+
 def test_variables_of_bodegactl():
     sources = "".join(read(name) for name in glob.glob(os.path.join(ROOT, "cmd/bodegactl/*.c")))
     names = {name for row in rows(section(read("docs/operations.md"), "bodegactl", 3)) for name in re.findall(r"`(\w+)`", row[0])}
