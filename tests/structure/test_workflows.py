@@ -33,7 +33,7 @@ def workflow(request):
 
 def test_those_that_there_should_be():
     assert [os.path.basename(path) for path in WORKFLOWS] == [
-        "bench.yml", "chart.yml", "ci.yml", "codeql.yml", "release.yml", "scan.yml"]
+        "bench.yml", "chart.yml", "ci.yml", "codeql.yml", "e2e-kind.yml", "release.yml", "scan.yml"]
 
 
 def test_actions_are_pinned(workflow):
