@@ -46,9 +46,16 @@ static const struct service_peer peers[] = {
 	{.name = "payments", .internal = true},
 };
 
+/* Whoever waits for a provider that hangs keeps the others waiting for nothing. */
+enum { RECOVERIES_AT_ONCE = 6, EXPIRIES_AT_ONCE = 2 };
+
 static const struct service_job jobs[] = {
-	{.name = "recover", .every_us = 1000000, .run = saga_recover},
-	{.name = "expire", .every_us = 1000000, .run = saga_expire},
+	{.name = "recover",
+		.every_us = 1000000,
+		.run = saga_recover,
+		.at_once = RECOVERIES_AT_ONCE},
+	{.name = "expire", .every_us = 1000000, .run = saga_expire, .at_once = EXPIRIES_AT_ONCE},
+	{.name = "attention", .every_us = 5000000, .run = saga_attention},
 	{.name = "idempotency_keys_sweep", .every_us = INT64_C(3600000000), .run = keyed_sweep},
 };
 

@@ -74,16 +74,20 @@ enum fault saga_settle(struct task *t, struct claim *claim)
 
 enum fault saga_recover(struct task *t)
 {
+	return drain(t, "recover", store_take_stalled);
+}
+
+enum fault saga_attention(struct task *t)
+{
 	static struct gauge *attention;
 	int64_t count;
 
-	const enum fault fault = drain(t, "recover", store_take_stalled);
 	TRY(store_count_attention(t, &count));
 	if (attention == NULL)
 		attention = gauge_get("orders_needing_attention",
 			"Orders whose step has failed again and again.", NULL);
 	gauge_set(attention, count);
-	return fault;
+	return OK;
 }
 
 enum fault saga_expire(struct task *t)

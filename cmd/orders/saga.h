@@ -20,6 +20,9 @@ enum fault saga_place(struct task *t, struct order *order, struct str actor,
  * not come to what was wished. Any other fault: the recovery goes on. */
 enum fault saga_settle(struct task *t, struct claim *claim) MUST_CHECK;
 
-/* Jobs: take up what was left lying, and let orders expire that nobody paid. */
+/* Jobs: take up what was left lying, and let orders expire that nobody paid, one order after the
+ * other until there is none or something is away; several may go on at once. And count those that
+ * a person must look at. */
 enum fault saga_recover(struct task *t) MUST_CHECK;
 enum fault saga_expire(struct task *t) MUST_CHECK;
+enum fault saga_attention(struct task *t) MUST_CHECK;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Background work on the first loop. A job never runs twice at a time; its next run is set when
- * the last one has ended: after a fault soon, in growing steps. What changes is logged, not each
- * run. */
+ * Background work on the first loop. A job's next run is set when the last one has ended: after a
+ * fault soon, in growing steps. What changes is logged, not each run. */
 #include "service/internal.h"
 
 #include "base/check.h"
@@ -15,6 +14,7 @@ enum { RETRY_US = 1000000 }; /* after the first fault */
 static const struct service_job keys_job = {"public_keys", INT64_C(60000000), keys_refresh};
 
 static void add(struct service_thread *first, const struct service_job *what);
+static void add_one(struct service_thread *first, const struct service_job *what);
 static void fire(struct loop_timer *timer);
 static void run(struct task *t, void *arg);
 static void done(struct task *t, void *arg);
@@ -27,7 +27,6 @@ void jobs_start(struct service_thread *first)
 	const bool has_data = first->pg == NULL || pg_ready(first->pg, NULL);
 	const size_t keys_jobs = service_knows_people(service) ? 1 : 0;
 
-	CHECK(service->job_count <= SERVICE_JOBS_MAX);
 	if (atomic_load(&process.draining))
 		return;
 	if (process.job_count < keys_jobs && (service->fetch_keys == NULL || has_data))
@@ -69,6 +68,14 @@ void jobs_cancel(void)
 
 static void add(struct service_thread *first, const struct service_job *what)
 {
+	for (unsigned i = 0; i == 0 || i < what->at_once; i++)
+		add_one(first, what);
+}
+
+static void add_one(struct service_thread *first, const struct service_job *what)
+{
+	CHECK(process.job_count < sizeof process.jobs / sizeof process.jobs[0]);
+
 	struct job *const job = &process.jobs[process.job_count++];
 	const struct metric_label *const labels = LABELS({"job", str_from(what->name)});
 

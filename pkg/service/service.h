@@ -24,13 +24,15 @@ struct service_peer {
 
 /* Background work: runs as a task on the first loop, as soon as the database is there and again
  * `every_us` after it ended (± 10 %; after a fault sooner), on each replica; its deadline is
- * SERVICE_JOB_US, its actor "system". */
-enum { SERVICE_JOB_US = 60000000, SERVICE_PEERS_MAX = 8, SERVICE_JOBS_MAX = 8 };
+ * SERVICE_JOB_US, its actor "system". With at_once it goes on so many times beside itself, each
+ * with pauses and faults of its own: for work of which a piece may take long. */
+enum { SERVICE_JOB_US = 60000000, SERVICE_PEERS_MAX = 8, SERVICE_JOBS_MAX = 16 };
 
 struct service_job {
 	const char *name; /* in metrics and logs */
 	int64_t every_us;
 	enum fault (*run)(struct task *t);
+	unsigned at_once; /* 0 is 1; all of a service's come to SERVICE_JOBS_MAX at most */
 };
 
 /* What a service tells others and hears of them by RabbitMQ (RABBITMQ_URL). */

@@ -115,6 +115,18 @@ static enum fault stumble(struct task *t)
 	return fails ? fail(&t->scope, FAULT_UNAVAILABLE, "stumbled") : OK;
 }
 
+/* Each of them waits until there are two. */
+static enum fault meet(struct task *t)
+{
+	static unsigned here;
+
+	here++;
+	for (int i = 0; i < 1000 && here < 2; i++)
+		TRY(task_sleep(t, 10000));
+	log_line(LEVEL_INFO, "job met", LOG_INT("others", here - 1));
+	return OK;
+}
+
 static const struct route routes[] = {
 	{.method = "GET", .path = "/me", .handler = get_me, .who = USER},
 	{.method = "GET", .path = "/inside", .handler = get_inside, .who = SERVICE},
@@ -125,6 +137,7 @@ static const struct route routes[] = {
 static const struct service_job jobs[] = {
 	{"count", 10000, count_up},
 	{"stumble", INT64_C(3600000000), stumble},
+	{"meet", INT64_C(3600000000), meet, .at_once = 2},
 };
 
 static const struct service service = {
@@ -656,6 +669,16 @@ static void jobs_run_again_and_again(void **state)
 	assert_int_equal(stop(), 0);
 }
 
+static void a_job_may_go_on_beside_itself(void **state)
+{
+	(void)state;
+	put_keys(world.key);
+	start(NULL);
+	wait_said("\"job met\",\"others\":1");
+	wait_said("\"job met\",\"others\":1");
+	assert_int_equal(stop(), 0);
+}
+
 static void a_job_that_failed_runs_soon_again(void **state)
 {
 	(void)state;
@@ -791,6 +814,7 @@ int main(void)
 		TEST(wrong_live_configuration_is_named),
 		TEST(a_secret_is_rotated),
 		TEST(jobs_run_again_and_again),
+		TEST(a_job_may_go_on_beside_itself),
 		TEST(a_job_that_failed_runs_soon_again),
 		TEST(stopping_is_gentle),
 		TEST(stopping_has_an_end),

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """PostgreSQL or Redis away, in the middle of load: clients are told the truth, and all comes back by itself."""
 
+import os
 import signal
 import threading
 import time
@@ -8,6 +9,7 @@ import time
 import pytest
 
 from conftest import close_shop, http_client, log_in, make_product, make_shop, place_order
+from invariants import eventually
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +45,37 @@ def until(load, status, count=3, seconds=20):
     while [seen[1] for seen in load.seen[-count:]] != [status] * count:
         assert time.monotonic() < end, f"no {status}: {load.seen[-5:]}"
         time.sleep(0.02)
+
+
+def test_who_hangs_keeps_nobody_else(shop):
+    """payments hangs, and five orders wait for it: what needs only products is recovered all the same."""
+    with http_client(shop.url()) as client:
+        buyer = log_in(client, shop, "customer")
+        product = make_product(log_in(client, shop, "seller"), stock_quantity=100)["id"]
+        paying = [place_order(buyer, product).json()["id"] for _ in range(5)]
+        cancelled = place_order(buyer, product).json()["id"]
+        payments = shop.pid("payments")
+        os.kill(payments, signal.SIGSTOP)
+        try:
+            shop.postgres.sql(f"""WITH paying AS (
+                INSERT INTO order_payments (order_id, attempt, method, status, amount_minor, token)
+                SELECT id, 1, 'card', 'processing', total_minor, 'tok_ok' FROM orders WHERE id IN ({quoted(paying)})
+                RETURNING order_id)
+                UPDATE orders SET step = 'authorising', step_goal = 'paid', step_actor = 'test', lease_until = now() - interval '1 h'
+                FROM paying WHERE id = order_id""", "orders_db")
+            shop.postgres.sql(f"""UPDATE orders SET step = 'cancelling', step_goal = 'cancelled', step_actor = 'test', lease_until = now()
+                WHERE id = '{cancelled}'""", "orders_db")
+            began = time.monotonic()
+            eventually(lambda: buyer.get(f"/api/v1/orders/{cancelled}").json()["status"] != "cancelled", 15, "not cancelled")
+            assert time.monotonic() - began < 10  # one after the other it is 20 s and more
+        finally:
+            os.kill(payments, signal.SIGCONT)
+        for order in paying:
+            eventually(lambda order=order: buyer.get(f"/api/v1/orders/{order}").json()["status"] != "paid", 30, "not paid")
+
+
+def quoted(ids):
+    return ", ".join(f"'{id}'" for id in ids)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT, signal.SIGKILL], ids=["fast", "immediate", "crash"])
