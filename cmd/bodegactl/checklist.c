@@ -3,7 +3,7 @@
 #include "checklist.h"
 
 #include "base/check.h"
-#include "json/write.h"
+#include "json/field.h"
 
 #include <stdio.h>
 
@@ -55,13 +55,10 @@ bool checklist_fault(struct checklist *c, const char *check, struct str subject,
 
 int checklist_end(struct checklist *c)
 {
-	if (c->output == OUTPUT_JSON) {
-		struct buf json = buf_new(c->s->arena);
-		json_write_list(&json, &checked_table, c->lines, c->count, STR_NONE);
-		printf("%.*s\n", STR_ARG(buf_str(&json)));
-	} else {
+	if (c->output == OUTPUT_JSON)
+		output_json(c->s, &checked_table, c->lines, c->count);
+	else
 		printf("%zu of %zu are well\n", c->count - c->wrong, c->count);
-	}
 	return c->wrong == 0 ? COMMAND_FINE : COMMAND_FAILED;
 }
 

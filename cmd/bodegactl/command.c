@@ -2,6 +2,8 @@
  * What the commands have in common. Results go to stdout, what went wrong to stderr in one line. */
 #include "command.h"
 
+#include "json/write.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -53,4 +55,12 @@ bool output_parse(const char *text, enum output *output)
 
 	*output = str_eq(name, STR("json")) ? OUTPUT_JSON : OUTPUT_TABLE;
 	return text == NULL || *output == OUTPUT_JSON || str_eq(name, STR("table"));
+}
+
+void output_json(struct scope *s, const struct field_table *table, const void *items, size_t count)
+{
+	struct buf json = buf_new(s->arena);
+
+	json_write_list(&json, table, items, count, STR_NONE);
+	printf("%.*s\n", STR_ARG(buf_str(&json)));
 }

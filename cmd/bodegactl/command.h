@@ -40,6 +40,10 @@ bool command_options(poptContext context, const char *usage, const char *text, i
 /* "table" or "json"; NULL is OUTPUT_TABLE. */
 bool output_parse(const char *text, enum output *output);
 
+/* Prints `count` structs of the table as one JSON object, {"data": […], …}. */
+struct field_table;
+void output_json(struct scope *s, const struct field_table *table, const void *items, size_t count);
+
 /* The entry that tables of options end with, before POPT_TABLEEND. */
 #define COMMAND_HELP_OPTION                                                                       \
 	{                                                                                         \

@@ -4,7 +4,7 @@
 #include "config/config.h"
 #include "database.h"
 #include "letters.h"
-#include "json/write.h"
+#include "json/field.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -102,8 +102,6 @@ static enum fault show_backlog(struct run *r);
 static enum fault read_backlog(struct run *r, size_t service, struct backlog *backlog);
 static enum fault show_dead(struct run *r, const char *queue);
 static enum fault redrive(struct run *r, const char *queue);
-static void print_json(
-	struct run *r, const struct field_table *table, const void *at, size_t count);
 
 int events_command(int argc, const char **argv)
 {
@@ -186,7 +184,7 @@ static enum fault show_backlog(struct run *r)
 	if (count == 0)
 		return fail(&r->s, FAULT_BAD_REQUEST, "no service's DATABASE_URL is set");
 	if (r->output == OUTPUT_JSON) {
-		print_json(r, &backlog_table, backlogs, count);
+		output_json(&r->s, &backlog_table, backlogs, count);
 		return OK;
 	}
 	printf("%-10s %11s %12s %10s %7s %7s\n", "SERVICE", "UNNUMBERED", "UNPUBLISHED",
@@ -233,7 +231,7 @@ static enum fault show_dead(struct run *r, const char *queue)
 		count++;
 	}
 	if (r->output == OUTPUT_JSON) {
-		print_json(r, &letter_table, all, count);
+		output_json(&r->s, &letter_table, all, count);
 		return OK;
 	}
 	for (const struct letter *l = all; l < all + count; l++)
@@ -268,12 +266,4 @@ static enum fault redrive(struct run *r, const char *queue)
 			r->options.id);
 	printf("%zu redriven\n", count);
 	return OK;
-}
-
-static void print_json(struct run *r, const struct field_table *table, const void *at, size_t count)
-{
-	struct buf json = buf_new(r->s.arena);
-
-	json_write_list(&json, table, at, count, STR_NONE);
-	printf("%.*s\n", STR_ARG(buf_str(&json)));
 }

@@ -6,7 +6,7 @@
 #include "command.h"
 #include "config/config.h"
 #include "folders.h"
-#include "json/write.h"
+#include "json/field.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -357,9 +357,7 @@ static void report(void *arg, const char *sentence)
 static void print_databases(struct run *r, const struct database *databases)
 {
 	if (r->output == OUTPUT_JSON) {
-		struct buf b = buf_new(r->s.arena);
-		json_write_list(&b, &database_table, databases, r->target_count, STR_NONE);
-		printf("%.*s\n", STR_ARG(buf_str(&b)));
+		output_json(&r->s, &database_table, databases, r->target_count);
 	} else if (str_eq(r->action, STR("status"))) {
 		print_table(r, databases);
 	} else {

@@ -4,7 +4,6 @@
 
 #include "fetch.h"
 #include "scrape.h"
-#include "json/write.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -188,9 +187,7 @@ int status_print(struct scope *s, enum output output, const struct items *instan
 	for (const struct instance *i = instances->at; i < end; i++)
 		well = well && i->ready;
 	if (output == OUTPUT_JSON) {
-		struct buf json = buf_new(s->arena);
-		json_write_list(&json, &instance_table, instances->at, instances->count, STR_NONE);
-		printf("%.*s\n", STR_ARG(buf_str(&json)));
+		output_json(s, &instance_table, instances->at, instances->count);
 		return well ? COMMAND_FINE : COMMAND_FAILED;
 	}
 	printf("%-36s %-9s %-8s %-5s %7s %9s %7s %6s %6s %7s\n", "INSTANCE", "SERVICE", "VERSION",
