@@ -24,6 +24,7 @@ static enum fault refunding(struct task *t, struct claim *claim);
 static enum fault give_money_back(struct task *t, const struct claim *claim);
 static enum fault decline(struct task *t, struct claim *claim, const struct charge_state *state);
 static enum fault give_up(struct task *t, struct claim *claim);
+static void name_order(struct scope *s, const struct uuid *order_id);
 static void refuse(struct task *t, struct claim *claim, enum fault why);
 static void refuse_payment(
 	struct task *t, struct claim *claim, struct str reason, struct str message);
@@ -130,6 +131,7 @@ static enum fault committing(struct task *t, struct claim *claim)
 
 	CRASH_POINT("orders.after_commit");
 	if (fault == FAULT_RELEASED || fault == FAULT_INSUFFICIENT_STOCK) {
+		name_order(&t->scope, &claim->order_id);
 		refuse(t, claim, fault);
 		return give_up(t, claim);
 	}
@@ -213,6 +215,21 @@ static enum fault decline(struct task *t, struct claim *claim, const struct char
 	return give_up(t, claim);
 }
 
+/* There is an order, although the request that placed it is refused. */
+static void name_order(struct scope *s, const struct uuid *order_id)
+{
+	struct buf extra = buf_new(s->arena);
+	char id[UUID_TEXT_LEN + 1];
+
+	buf_add(&extra, STR("\"order_id\":"));
+	json_write_text(&extra, uuid_format(order_id, id));
+	if (s->extra.at != NULL) {
+		buf_char(&extra, ',');
+		buf_add(&extra, s->extra);
+	}
+	s->extra = buf_str(&extra);
+}
+
 static void refuse(struct task *t, struct claim *claim, enum fault why)
 {
 	claim->refusal = why;
@@ -242,13 +259,11 @@ enum fault refuse_card(
 	struct scope *s, const struct uuid *order_id, struct str reason, struct str message)
 {
 	struct buf extra = buf_new(s->arena);
-	char id[UUID_TEXT_LEN + 1];
 
-	buf_add(&extra, STR("\"order_id\":"));
-	json_write_text(&extra, uuid_format(order_id, id));
-	buf_add(&extra, STR(",\"reason\":"));
+	buf_add(&extra, STR("\"reason\":"));
 	json_write_text(&extra, reason);
 	s->extra = buf_str(&extra);
+	name_order(s, order_id);
 	return fail(s, FAULT_CARD_DECLINED, "%.*s", STR_ARG(message));
 }
 

@@ -232,8 +232,7 @@ def test_crash_and_the_same_again(shop, people, name, point):
         ended = people.support.get(f"/api/v1/orders/{what.order}").json()["status"]
         assert ended == what.ends, f"the order is {ended}"
     if what.request is not None and what.request.path.endswith("/orders"):
-        made = shop.postgres.sql(f"SELECT id, status FROM orders WHERE metadata->>'key' = '{what.request.headers['Idempotency-Key']}'",
-                                 "orders_db")
+        made = orders_of(shop, what.request, "id")
         assert len(made) == (0 if what.ends is None else 1), f"the key has made {made}"
 
 
@@ -254,6 +253,35 @@ def test_cancelled_when_it_was_sold(shop, people):
     assert done(pay)["status"] == "cancelled"
     state = shop.postgres.sql(f"SELECT state FROM reservations WHERE order_id = '{order}'", "products_db")
     assert state == [["returned"]], state
+
+
+def test_sold_to_somebody_else(shop, people):
+    """The hold of an order that is being paid for runs out, and the last unit goes: the refusal names the order."""
+    last = make_product(people.seller, price=10.5, stock_quantity=1)["id"]
+    items = {"items": [{"product_id": last, "quantity": 1}]}
+    request = Request(people.buyer, "POST", "/api/v1/orders", {**items, "payment": {"method": "card", "token": "tok_ok"}}, 409)
+    try:
+        restart(shop, "orders.after_authorise")
+        first = request.send()
+        assert dies(shop), f"no authorisation: {shown(first)}"
+        end_leases_of_the_dead(shop)
+    finally:
+        restart(shop)
+    [[order]] = orders_of(shop, request, "id")
+    shop.postgres.sql(f"UPDATE reservations SET expires_at = now() WHERE order_id = '{order}'", "products_db")
+    shop.postgres.sql(f"SELECT reservation_expire('{order}')", "products_db")
+    done(Request(people.buyer, "POST", "/api/v1/orders", items, 201))
+    end_leases(shop)
+    problem = done(request)
+    assert (problem["code"], problem["order_id"]) == ("insufficient_stock", order), problem
+    assert problem["lines"], problem
+    settle(shop)
+    assert orders_of(shop, request, "status") == [["payment_failed"]]
+
+
+def orders_of(shop, request, column):
+    return shop.postgres.sql(
+        f"SELECT {column} FROM orders WHERE metadata->>'key' = '{request.headers['Idempotency-Key']}'", "orders_db")
 
 
 def ask_again(shop, what, first):
