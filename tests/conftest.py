@@ -31,8 +31,9 @@ SANITIZERS = {
 }
 
 
-def make_shop(environment=None, products=60, replicas=None):
-    """A shop of its own for a test that breaks or bends it; use `with`-less: call close_shop at the end."""
+def make_shop(environment=None, products=60, replicas=None, prepare=lambda shop: None):
+    """A shop of its own for a test that breaks or bends it, by `prepare` before it starts; use `with`-less: call
+    close_shop at the end."""
     folder = servers.run_folder(os.path.join(servers.scratch_folder(), "shop"))
     overlooked = shutil.copy(os.path.join(ROOT, "tests/lsan.supp"), folder)  # where the programs can read it
     os.chmod(overlooked, 0o644)
@@ -40,6 +41,7 @@ def make_shop(environment=None, products=60, replicas=None):
                 "LSAN_OPTIONS": "suppressions=" + overlooked, **SANITIZERS, **(environment or {})}
     shop = Shop.on_free_ports(folder, BUILD, settings, replicas=replicas)
     try:
+        prepare(shop)
         shop.start(products)
     except BaseException:
         stop_shop(shop)

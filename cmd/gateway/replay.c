@@ -36,6 +36,7 @@ static enum fault read_on(struct task *t, struct listener *listener, size_t sour
 static enum fault send_page(
 	struct task *t, struct listener *listener, size_t source, const struct page *page);
 static enum fault wait_sent(struct task *t, struct listener *listener);
+static enum fault still_there(struct scope *s, const struct listener *listener);
 static enum fault get_page(struct task *t, const struct listener *listener, size_t source,
 	bool from_now, struct page *page);
 static enum fault page_read(struct scope *s, struct str json, struct page *page);
@@ -125,9 +126,17 @@ static enum fault wait_sent(struct task *t, struct listener *listener)
 {
 	const enum fault fault = live_wait_sent(t, listener->live);
 
+	TRY(still_there(&t->scope, listener));
 	if (fault == FAULT_DEADLINE)
 		live_end(listener->live, LIVE_SLOW);
 	return fault;
+}
+
+/* Asked after each wait: its client may have left when what was waited for had come already, in the
+ * same turn, so that there was nothing left to cancel. */
+static enum fault still_there(struct scope *s, const struct listener *listener)
+{
+	return listener->live != NULL ? OK : fail(s, FAULT_CANCELED, "the listener has left");
 }
 
 void replay_send(
@@ -215,6 +224,7 @@ static enum fault get_page(struct task *t, const struct listener *listener, size
 		request.target = scope_format(s, "%.*s&after=%" PRId64, STR_ARG(request.target),
 			listener->progress[source].last);
 	TRY(upstream_call(t, service_peer(sources[source].peer), &request, &reply));
+	TRY(still_there(s, listener));
 	if (reply.status != 200)
 		return upstream_fault(s, &reply);
 	return page_read(s, reply.body, page);

@@ -12,7 +12,9 @@ import http.server
 import json
 import os
 import random
+import signal
 import socket
+import struct
 import threading
 import time
 import urllib.parse
@@ -40,7 +42,8 @@ class Owner:
         self.lock = threading.Lock()
         self.position, self.epoch, self.oldest = 1000, 1, 0
         self.book, self.away = {}, False
-        self.meanwhile = None  # called once between the reading of a page and its answer
+        self.pages = 0  # that were asked for
+        self.meanwhile = self.afterwards = None  # called once between the reading of a page and its answer; after that
         owner = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -61,6 +64,9 @@ class Owner:
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
+                if "after" in query and owner.afterwards is not None:
+                    afterwards, owner.afterwards = owner.afterwards, None
+                    afterwards()
 
             def log_message(self, *_):
                 pass
@@ -76,6 +82,7 @@ class Owner:
             answer = {"events": [], "position": str(self.position), "has_more": False, "resync": False}
             if "after" not in query:
                 return answer
+            self.pages += 1
             after = int(query["after"])
             if after < self.oldest or after > self.position:
                 return {**answer, "resync": True}
@@ -132,21 +139,82 @@ class Broker:
             self.connection.close()
 
 
+class Wire:
+    """The gateways' way to RabbitMQ. While it is cut RabbitMQ is away for them, and there again at once."""
+
+    def __init__(self, port):
+        self.to, self.whole, self.ends, self.lock = port, True, set(), threading.Lock()
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        with contextlib.suppress(OSError):  # until it is closed
+            while True:
+                near, _ = self.listener.accept()
+                ends = self.join(near)
+                for way in (ends, ends[::-1]) if ends else ():
+                    threading.Thread(target=self.carry, args=way, daemon=True).start()
+
+    def join(self, near):
+        """Both ends, or none when it is cut or RabbitMQ has not started yet."""
+        with self.lock, contextlib.suppress(ConnectionRefusedError):
+            if self.whole:
+                far = socket.create_connection(("127.0.0.1", self.to))
+                self.ends |= {near, far}
+                return near, far
+        near.close()
+        return ()
+
+    def carry(self, source, target):
+        with contextlib.suppress(OSError):
+            while piece := source.recv(1 << 16):
+                target.sendall(piece)
+        self.end({source, target})
+
+    def end(self, ends):
+        for end in ends:
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+        with self.lock:
+            self.ends -= ends
+
+    def cut(self):
+        with self.lock:
+            self.whole = False
+            ends = set(self.ends)
+        self.end(ends)
+
+    def mend(self):
+        self.whole = True
+
+    def close(self):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+
+
 class World:
     def __init__(self):
         self.orders, self.products, self.users = Owner("orders"), Owner("products"), Owner("users")
         # The second gateway is another replica: tickets are good on either, once.
         mine = {"ORDERS_URL": self.orders.url, "PRODUCTS_URL": self.products.url, "CORS_ORIGINS": SHOP_PAGE}
-        self.shop = make_shop({"gateway": mine}, products=1, replicas={"gateway": 2})
+        self.shop = make_shop({"gateway": mine}, products=1, replicas={"gateway": 2}, prepare=self.lead_through_wire)
         self.broker = Broker(self.shop.rabbitmq)
         self.client = http_client(self.shop.url())
         for instance in ("gateway", "gateway-2"):  # what nobody can be asked about must be heard
             eventually(lambda instance=instance: self.metric('bodega_rabbitmq_up{connection="amqp-feed"}', instance) == 0, 60, "it hears nothing")
 
+    def lead_through_wire(self, shop):
+        url = urllib.parse.urlsplit(shop.rabbitmq.launch().url())
+        self.wire = Wire(url.port)
+        shop.environment["gateway"] |= {
+            "RABBITMQ_URL": url.geturl().replace(f":{url.port}/", f":{self.wire.port}/"), "RABBITMQ_URL_FILE": None}
+
     def close(self):
         self.broker.close()
         self.client.close()
         close_shop(self.shop)
+        self.wire.close()
         for owner in (self.orders, self.products, self.users):
             owner.close()
 
@@ -174,23 +242,35 @@ def person(world):
     return register(world.client)
 
 
+def connected(port, options):
+    s = socket.socket()
+    for option in options:
+        s.setsockopt(*option)
+    s.connect(("127.0.0.1", port))
+    return s
+
+
 class Stream:
     """One of either kind, from its beginning; next() gives its messages."""
 
-    def __init__(self, world, person, kind="ws", last=None, ticket=None, instance="gateway", origin=None, version="http1"):
+    def __init__(self, world, person, kind="ws", last=None, ticket=None, instance="gateway", origin=None, version="http1",
+                 receive_bytes=None):
         self.kind, self.last, self.code, self.ended = kind, last, None, False
         query = urllib.parse.urlencode({k: v for k, v in (("ticket", ticket), ("last_event_id", last)) if v})
         headers = {"Authorization": "Bearer " + person.token} if ticket is None else {}
         base = world.shop.url(instance)
+        small = [(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)] if receive_bytes else []
         if kind == "ws":
             self.open = contextlib.ExitStack()
             self.socket = self.open.enter_context(connect(
                 f"{base.replace('http', 'ws')}/api/v1/ws?{query}", additional_headers=headers, origin=origin,
-                open_timeout=WAIT, ping_interval=None, compression=None))
+                open_timeout=WAIT, ping_interval=None, compression=None, max_queue=1 if receive_bytes else 16,
+                sock=connected(world.shop.ports[instance], small)))
             return
         if last is not None:
             headers["Last-Event-ID"] = last
-        self.client = httpx.Client(base_url=base, http1=version == "http1", http2=version != "http1", timeout=WAIT)
+        carrier = httpx.HTTPTransport(http1=version == "http1", http2=version != "http1", socket_options=small)
+        self.client = httpx.Client(base_url=base, transport=carrier, timeout=WAIT)
         self.answer = self.client.send(self.client.build_request("GET", "/api/v1/events", headers=headers,
                                                                  params={"ticket": ticket} if ticket else {}), stream=True)
         assert self.answer.status_code == 200, self.answer.read()
@@ -325,6 +405,7 @@ def test_cut_twenty_times_during_500_changes(world, person):
     rng = random.Random(4)
     other = str(uuid.uuid4())
     told, done = [], threading.Event()
+    ahead = threading.Semaphore(120)  # of who reads
 
     def tell():
         mine = Broker(world.shop.rabbitmq)
@@ -342,22 +423,23 @@ def test_cut_twenty_times_during_500_changes(world, person):
                 if rng.random() < 0.1:
                     mine.publish(*waiting)
                 waiting = []
-            time.sleep(rng.random() * 0.01)
+            ahead.acquire()
         mine.publish(*waiting)
         mine.close()
         done.set()
 
     stream = Stream(world, person)
     assert stream.begin() == []
+    seen, cuts = [], 0
     teller = threading.Thread(target=tell, daemon=True)
     teller.start()
-    seen, cuts = [], 0
     while len(seen) < 500:
         message = stream.next()
         assert message is not None
         if message["type"] == "ready":
             continue
         seen.append(message)
+        ahead.release()
         if cuts < 20 and len(seen) >= 24 * (cuts + 1):
             last = stream.last
             if stream.kind == "ws" and rng.random() < 0.5:
@@ -382,9 +464,9 @@ def test_nothing_is_missing_after_rabbitmq_was_away(world, person):
     for stream in streams:
         stream.begin()
     told = world.tell(person.id, 3)
-    world.shop.rabbitmq.stop()
+    world.wire.cut()
     told += [world.orders.write(person.id, "bodega.order.shipped") for _ in range(250)]  # more than a page
-    world.shop.rabbitmq.start()
+    world.wire.mend()
     world.broker.publish(*told[-2:])  # what the relay sends once more
     told += world.tell(person.id, 3)
     for stream in streams:
@@ -397,10 +479,39 @@ def test_much_to_catch_up(world, person):
     begin = f"o:{world.orders.position},p:{world.products.position}"
     told = [world.orders.write(person.id, "bodega.order.paid", text="x" * 4000) for _ in range(350)]
     for kind in ("ws", "sse"):
-        stream = Stream(world, person, kind, last=begin)
-        time.sleep(1)  # its client has other things to do
-        assert positions(stream.begin()) == of(told)
+        world.orders.pages = 0
+        stream = Stream(world, person, kind, last=begin, receive_bytes=65536)
+        seen = stream.take(50)
+        assert world.orders.pages < 4, "it has read on although its client has not"
+        seen += stream.begin()
+        assert positions(seen) == of(told)
         stream.close()
+
+
+def test_a_client_leaves_as_its_page_comes(world, person):
+    """Both in one turn of the gateway's loop: it stands still until both have happened."""
+    begin = f"o:{world.orders.position},p:{world.products.position}"
+    world.orders.write(person.id, "bodega.order.paid")
+    gateway, is_open, is_over = world.shop.processes["gateway"], threading.Event(), threading.Event()
+
+    def stand_still():
+        is_open.wait(WAIT)
+        gateway.send_signal(signal.SIGSTOP)
+
+    def leave():
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # not a word
+        client.close()
+        gateway.send_signal(signal.SIGCONT)
+        is_over.set()
+
+    world.orders.meanwhile, world.orders.afterwards = stand_still, leave
+    client = handshake(world, person.token, last=begin)
+    is_open.set()
+    assert is_over.wait(WAIT)
+    stream = Stream(world, person, last=begin)
+    assert len(stream.begin()) == 1
+    stream.close()
+    assert gateway.poll() is None, f"the gateway ended with status {gateway.returncode}"
 
 
 def test_an_owner_that_is_away(world, person):
@@ -569,7 +680,7 @@ def test_a_session_that_ended_unheard(world, person):
     streams = [Stream(world, person, "ws"), Stream(world, person, "sse", instance="gateway-2"), Stream(world, other, "ws")]
     for stream in streams:
         stream.begin()
-    world.shop.rabbitmq.stop()
+    world.wire.cut()
     try:
         assert person.post("/api/v1/auth/logout").status_code == 204
         for stream in streams[:2]:
@@ -578,8 +689,7 @@ def test_a_session_that_ended_unheard(world, person):
         for instance in ("gateway", "gateway-2"):
             assert_problem(refusal(world, instance=instance, headers={"Authorization": "Bearer " + person.token}), 401, "unauthorized")
     finally:
-        world.shop.rabbitmq.start()
-        world.shop.rabbitmq.wait_ready()
+        world.wire.mend()
     [event] = world.tell(other.id)
     assert streams[2].next()["event"] == event
     for stream in streams:
@@ -599,14 +709,14 @@ def test_what_ended_before_a_gateway_began(world, person):
 # ---- how much, and for how long ----
 
 
-def handshake(world, token, receive_bytes=None):
+def handshake(world, token, receive_bytes=None, last=""):
     """A WebSocket as bare as it gets."""
     s = socket.socket()
     if receive_bytes is not None:
         s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
     s.settimeout(WAIT)
     s.connect(("127.0.0.1", world.shop.ports["gateway"]))
-    s.sendall((f"GET /api/v1/ws HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    s.sendall((f"GET /api/v1/ws?last_event_id={last} HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
                f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
                f"Authorization: Bearer {token}\r\n\r\n").encode())
     head = b""
