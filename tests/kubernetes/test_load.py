@@ -36,9 +36,9 @@ def url(shop):
 
 
 @contextlib.contextmanager
-def customers(url, reports):
+def customers(url, rate=RATE):
     """They shop until the block ends; then what came of it."""
-    load = subprocess.Popen([sys.executable, os.path.join(ROOT, "tests/kubernetes/load.py"), "--url", url, "--rate", RATE,
+    load = subprocess.Popen([sys.executable, os.path.join(ROOT, "tests/kubernetes/load.py"), "--url", url, "--rate", rate,
                              "--seconds", "3600"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     line = load.stderr.readline()
     if line != "begun\n":
@@ -51,7 +51,6 @@ def customers(url, reports):
         load.send_signal(signal.SIGINT)
         told = load.communicate(timeout=60)[0]
     report = json.loads(told)
-    reports.append(report)
     print({key: report[key] for key in ("seconds", "sent", "ok", "failed", "resent", "connections", "latency_ms")})
     with open(os.path.join(ROOT, "build/load.json"), "w", encoding="utf-8") as file:
         json.dump(report, file, indent=1)
@@ -61,10 +60,10 @@ def customers(url, reports):
 
 def test_upgrade_and_rollback(shop, url):
     """Another image and another schema, and back; the schema stays."""
-    with customers(url, []):
+    with customers(url):
         shop.upgrade("--wait", "--wait-for-jobs", "--timeout", "4m", tag=NEXT_TAG, values=VALUES)
     assert images(shop) == {f"bodega:{NEXT_TAG}"}
-    with customers(url, []):
+    with customers(url):
         shop.helm("rollback", "bodega", "1", "--wait", "--wait-for-jobs", "--timeout", "4m")
     assert images(shop) == {f"bodega:{TAG}"}
     assert shop.restarts() == {}
@@ -72,7 +71,7 @@ def test_upgrade_and_rollback(shop, url):
 
 
 def test_scale(shop, url):
-    with customers(url, []):
+    with customers(url):
         for replicas in ("6", "2"):
             shop.kubectl("scale", *(f"deployment/bodega-{program}" for program in PROGRAMS), "--replicas", replicas)
             shop.wait_ready(180)
@@ -82,7 +81,7 @@ def test_scale(shop, url):
 
 def test_evict(shop, url):
     """Each pod once. A budget lets one of a service go at a time, and the second is refused until the first is replaced."""
-    with customers(url, []):
+    with customers(url):
         for program in PROGRAMS:
             first, second = [pod["metadata"]["name"] for pod in shop.pods(program)]
             evict(shop, first)
@@ -93,7 +92,7 @@ def test_evict(shop, url):
 
 
 def test_delete(shop, url):
-    with customers(url, []):
+    with customers(url):
         for program in PROGRAMS:
             for pod in shop.pods(program):
                 shop.kubectl("delete", "pod", pod["metadata"]["name"], "--wait=false")
