@@ -30,7 +30,7 @@ def url(shop):
     token = call(url, "POST", "/api/v1/auth/register", seller)["access_token"]
     for n in range(40):
         goods = {"name": f"Oak board {n}", "description": "Oak.", "category": "boards",
-                 "price": {"amount_minor": 1000 + n, "currency": "USD"}, "stock_quantity": 100000}
+                 "price": 10 + n, "stock_quantity": 100000}
         call(url, "POST", "/api/v1/products", goods, token)
     return url
 
