@@ -41,7 +41,7 @@ enum fault rabbit_open(struct scope *s, struct str url, amqp_connection_state_t 
 
 static void end(void *arg)
 {
-	amqp_connection_state_t const c = arg;
+	amqp_connection_state_t c = arg;
 
 	amqp_connection_close(c, AMQP_REPLY_SUCCESS);
 	amqp_destroy_connection(c);
