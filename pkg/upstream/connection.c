@@ -108,6 +108,7 @@ static enum fault dial(struct task *t, struct upstream_address *a, struct upstre
 /* The address is for the log: whoever reads the problem document has no use for it. */
 static enum fault refused(struct scope *s, struct upstream_address *a, int error)
 {
+	counter_inc(a->upstream->metrics.refused);
 	upstream_address_refused(a, error);
 	return fail(s, FAULT_UNAVAILABLE, "%s is away", a->upstream->config.name);
 }
@@ -116,13 +117,17 @@ static enum fault connect_begin(
 	struct scope *s, struct upstream_address *a, struct upstream_connection *c)
 {
 	static const int on = 1;
+	static const unsigned unacked_ms = UNACKED_MS;
 
 	c->fd = socket(a->target.at.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (c->fd < 0)
 		return fail(s, FAULT_OVERLOADED, "no socket for a call to %s: %s",
 			a->upstream->config.name, strerror(errno));
-	if (a->target.at.any.sa_family != AF_UNIX)
+	if (a->target.at.any.sa_family != AF_UNIX) {
 		(void)setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+		(void)setsockopt(
+			c->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unacked_ms, sizeof unacked_ms);
+	}
 	if (connect(c->fd, &a->target.at.any, a->target.len) != 0 && errno != EINPROGRESS)
 		return refused(s, a, errno);
 	c->watch = loop_watch_new(a->upstream->loop, c->fd, &watch_events, c);
@@ -304,6 +309,10 @@ static void on_readable(void *owner)
 	const ssize_t n = read(c->fd, c->in + before, c->in_cap - before);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
+	if (n < 0 && errno == ETIMEDOUT) { /* a machine or its network is gone, not a program */
+		upstream_address_refused(c->address, ETIMEDOUT);
+		upstream_address_close_idle(c->address);
+	}
 	if (n <= 0) {
 		c->ended = true;
 		loop_watch_read(c->watch, false);

@@ -13,6 +13,7 @@
 
 enum {
 	CONNECT_US = 1000000, /* to an address, or half of what remains of the call */
+	UNACKED_MS = 3000, /* what a machine does not acknowledge for that long it never will */
 	IDLE_US = 30000000, /* shorter than any of our servers keeps one */
 	OUT_US = 10000000, /* an address that refused or is closing is a last choice that long */
 	LOOK_UP_US = 5000000, /* between look-ups of a name; a tenth more or less */
@@ -158,7 +159,7 @@ void upstream_slot_give(struct upstream_address *a);
 /* Slots may have become free, or it has turned out that there are none: for those who wait. */
 void upstream_slots_changed(struct upstream *u);
 
-/* It took no connection: `error` says why. */
+/* It took no connection, or none of its machine gets through: `error` says why. */
 void upstream_address_refused(struct upstream_address *a, int error);
 
 /* It took one. */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/testing.h"
 
+#include <linux/filter.h>
+
 #include "upstream/probe.h"
 
 enum { PIPES = 8 };
@@ -214,6 +216,55 @@ static void reset_connects_go_elsewhere(void **state)
 	assert_outcome(&p, OK, 200, "ok");
 	upstream_free(u);
 	raw_server_stop(&s);
+}
+
+/* Answers once; from then on its kernel takes nothing from the wire. */
+static void serve_then_vanish(struct raw_connection *c)
+{
+	struct sock_filter drop_all = BPF_STMT(BPF_RET | BPF_K, 0);
+	const struct sock_fprog filter = {.len = 1, .filter = &drop_all};
+	char byte;
+
+	CHECK(raw_read(c));
+	raw_write(c, STR(GOOD));
+	CHECK(setsockopt(c->fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter) == 0);
+	sem_post(&c->server->closed);
+	CHECK(read(gate[0], &byte, 1) == 1);
+}
+
+/* Nothing is acknowledged any more: no call waits for its deadline, and the address is left. */
+static void machines_that_vanish_are_left(void **state)
+{
+	struct upstream_address_state *states;
+	static struct raw_server s[2];
+	struct scope scope;
+	struct probe p;
+
+	(void)state;
+	gate_make();
+	raw_server_start(&s[0], serve_then_vanish, NULL);
+	raw_server_start(&s[1], serve_text, GOOD);
+	struct str addresses[] = {str_from(s[0].address), str_from(s[1].address)};
+	struct upstream *u = upstream_to(addresses, 2, 4);
+	for (int i = 0; i < 2; i++) {
+		p = call(u, "GET");
+		assert_outcome(&p, OK, 200, "ok");
+	}
+	sem_wait(&s[0].closed);
+	p = (struct probe){.u = u};
+	probe_start(&p, 30 * SECOND);
+	probe_wait(&p);
+	assert_outcome(&p, OK, 200, "ok");
+	assert_true(p.repeated);
+	scope_begin(&scope);
+	assert_int_equal(upstream_states(u, &scope, &states), 2);
+	assert_true(states[0].refused && states[0].idle == 0 && !states[1].refused);
+	scope_end(&scope);
+	upstream_free(u);
+	gate_open(1);
+	raw_server_stop(&s[0]);
+	raw_server_stop(&s[1]);
+	gate_close();
 }
 
 /* A peer that comes back is found again although its address is still marked. */
@@ -474,6 +525,7 @@ int main(void)
 		cmocka_unit_test(closing_is_better_than_refusing),
 		cmocka_unit_test(nothing_is_kept_to_closing_addresses),
 		cmocka_unit_test(reset_connects_go_elsewhere),
+		cmocka_unit_test(machines_that_vanish_are_left),
 		cmocka_unit_test(the_only_address_is_tried_always),
 		cmocka_unit_test(the_queue_is_fair_and_bounded),
 		cmocka_unit_test(waiters_give_up_in_time),

@@ -67,7 +67,6 @@ void upstream_address_refused(struct upstream_address *a, int error)
 {
 	struct upstream *u = a->upstream;
 
-	counter_inc(u->metrics.refused);
 	if (a->refused_until_us == 0) {
 		counter_inc(u->metrics.out[OUT_REFUSED]);
 		log_line(LEVEL_WARN, "a service takes no connections",
