@@ -5,6 +5,7 @@ the shop's databases and the buyers' book are compared."""
 import asyncio
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -44,6 +45,8 @@ class Scenario:
         shop.rabbitmq.launch()
         ways = self.lead_through_proxy()
         self.proxy = faults.Proxy(sys.executable, ways, os.path.join(self.scratch, "proxy.log"))
+        shop.postgres.start()  # RabbitMQ takes as long
+        shop.redis.start()
         shop.rabbitmq.wait_ready()
         self.listener = Listener(shop.rabbitmq)
         self.listener.start()
@@ -185,6 +188,9 @@ class Scenario:
                 self.complaints.append(f"{instance} ended by itself with status {process.returncode}")
         if self.listener is not None:
             self.listener.stop()
+        for instance in reversed(self.shop.instances):
+            self.shop.stop_program(instance)
+        self.shop.rabbitmq.stop(signal.SIGKILL)  # a goodbye takes it seconds
         self.shop.stop()
         if self.proxy is not None:
             self.proxy.stop()
