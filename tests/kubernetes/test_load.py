@@ -71,11 +71,13 @@ def test_upgrade_and_rollback(shop, url):
 
 
 def test_scale(shop, url):
+    """One service after the other, each by four pods at once."""
     with customers(url):
-        for replicas in ("6", "2"):
-            shop.kubectl("scale", *(f"deployment/bodega-{program}" for program in PROGRAMS), "--replicas", replicas)
-            shop.wait_ready(180)
-            wait_for(lambda count=int(replicas): len(every_pod(shop)) == count * len(PROGRAMS), 90, "the pods end")
+        for program in PROGRAMS:
+            for replicas in (6, 2):
+                shop.kubectl("scale", f"deployment/bodega-{program}", "--replicas", str(replicas))
+                shop.wait_ready(180)
+        wait_for(lambda: len(every_pod(shop)) == 2 * len(PROGRAMS), 90, "the pods end")
     assert shop.restarts() == {}
 
 
