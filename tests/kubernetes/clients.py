@@ -10,6 +10,7 @@ import asyncio
 import collections
 import dataclasses
 import ssl
+import time
 import urllib.parse
 
 import h2.config
@@ -20,6 +21,7 @@ import h2.exceptions
 import h11
 
 CONNECT_SECONDS = 5
+REFUSED_SECONDS = 0.05  # between two tries
 RESENDS_MAX = 5
 CONNECTIONS_MAX = 512  # of each client: more than that and the load is not what was asked for
 GOAWAY = 7  # the type of the frame
@@ -52,7 +54,7 @@ class Client:
     protocol = None
     alpn = None
 
-    def __init__(self, url, connections, ca_file=None):
+    def __init__(self, url, connections, ca_file=None, connect_seconds=0):
         parts = urllib.parse.urlsplit(url)
         self.host, self.port, self.authority = parts.hostname, parts.port, parts.netloc
         self.scheme, self.tls = parts.scheme, None
@@ -61,22 +63,35 @@ class Client:
             self.tls.set_alpn_protocols([self.alpn])
         self.wanted = connections
         self.connections = set()
-        self.opened = 0
+        self.connect_seconds = connect_seconds
+        self.opened = self.refused = 0
         self.resent = collections.Counter()
 
     async def open(self):
+        """A new connection. One that is refused is tried again for `connect_seconds`, and counted: nothing was sent."""
         if len(self.connections) >= CONNECTIONS_MAX:
             raise Lost(f"{CONNECTIONS_MAX} connections are busy")
-        name = self.host if self.tls else None
-        made = asyncio.get_running_loop().create_connection(lambda: self.protocol(self), self.host, self.port, ssl=self.tls,
-                                                            server_hostname=name)
-        try:
-            _, connection = await asyncio.wait_for(made, CONNECT_SECONDS)
-        except (OSError, asyncio.TimeoutError) as error:
-            raise Lost(f"connect: {error or 'time is up'}") from None
+        end = time.monotonic() + self.connect_seconds
+        while True:
+            try:
+                connection = await self.connect()
+                break
+            except ConnectionRefusedError as error:
+                self.refused += 1
+                if time.monotonic() >= end:
+                    raise Lost(f"connect: {error}") from None
+                await asyncio.sleep(REFUSED_SECONDS)
+            except (OSError, asyncio.TimeoutError) as error:
+                raise Lost(f"connect: {error or 'time is up'}") from None
         self.opened += 1
         self.connections.add(connection)
         return connection
+
+    async def connect(self):
+        name = self.host if self.tls else None
+        made = asyncio.get_running_loop().create_connection(lambda: self.protocol(self), self.host, self.port, ssl=self.tls,
+                                                            server_hostname=name)
+        return (await asyncio.wait_for(made, CONNECT_SECONDS))[1]
 
     def close(self):
         for connection in list(self.connections):

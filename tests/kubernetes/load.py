@@ -37,11 +37,21 @@ class Customers:
         self.orders = collections.deque()
         with httpx.Client(base_url=url, verify=ca_file or True, timeout=ANSWER_SECONDS) as client:
             self.tokens = [self.register(client) for _ in range(accounts)]
-            found = client.get("/api/v1/products", params={"in_stock": "true", "limit": 100}).raise_for_status().json()["data"]
+            found = self.goods(client) or self.offer(client)
         self.products = [product["id"] for product in found]
         self.plenty = [product["id"] for product in found if product["stock_quantity"] > 2 * ORDERS_OPEN]
-        if not self.plenty:
-            sys.exit("load: the shop has no product with enough in stock: `bodegactl seed` adds some")
+
+    @staticmethod
+    def goods(client):
+        """What is there, if there is enough of something."""
+        found = client.get("/api/v1/products", params={"in_stock": "true", "limit": 100}).raise_for_status().json()["data"]
+        return found if any(product["stock_quantity"] > 2 * ORDERS_OPEN for product in found) else []
+
+    def offer(self, client):
+        """Where everybody may sell (as in the profile for development), the load brings its own goods."""
+        mine = {"Authorization": f"Bearer {self.tokens[0]}"}
+        goods = [{"name": f"Oak tray {n}", "price": 29.99, "stock_quantity": 10000} for n in range(20)]
+        return [client.post("/api/v1/products", json=product, headers=mine).raise_for_status().json() for product in goods]
 
     @staticmethod
     def register(client):
@@ -117,6 +127,7 @@ class Tally:
             "begin": round(self.begin, 3), "seconds": round(time.time() - self.begin, 2),
             "sent": self.sent, "ok": self.ok, "failed": self.failed,
             "resent": {name: sum(client.resent[name] for client in clients) for name in ("goaway", "refused")},
+            "connects_refused": sum(client.refused for client in clients),
             "connections": {type(client).__name__: client.opened for client in clients},
             "latency_ms": {"p50": at(0.5), "p90": at(0.9), "p99": at(0.99), "max": at(1.0)},
             "late_ms_max": round(self.late_ms, 2), "kinds": dict(self.kinds), "statuses": dict(self.statuses),
@@ -142,10 +153,15 @@ async def one(client, customers, tally, due):
         then(body)
 
 
+def by_http2(n, share):
+    """Whether request n goes by HTTP/2: of any that follow each other it is that share."""
+    return math.floor((n + 1) * share) > math.floor(n * share)
+
+
 async def offer(arguments, customers):
     """The open model: request n is due at n / rate, and is sent then."""
-    clients = [Http1(arguments.url, arguments.h1_connections, ca_file=arguments.ca_file),
-               Http2(arguments.url, arguments.h2_connections, ca_file=arguments.ca_file)]
+    options = {"ca_file": arguments.ca_file, "connect_seconds": arguments.connect_seconds}
+    clients = [Http1(arguments.url, arguments.h1_connections, **options), Http2(arguments.url, arguments.h2_connections, **options)]
     tally, running, stop = Tally(), set(), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -157,7 +173,7 @@ async def offer(arguments, customers):
             await asyncio.sleep(ahead)
         if stop.is_set():
             break
-        running.add(task := asyncio.create_task(one(clients[n % 2], customers, tally, due)))
+        running.add(task := asyncio.create_task(one(clients[by_http2(n, arguments.h2_share)], customers, tally, due)))
         task.add_done_callback(running.discard)
     if running:
         await asyncio.gather(*running)
@@ -174,7 +190,10 @@ def main():
     parser.add_argument("--seconds", type=float, default=60, help="how long (default: %(default)s)")
     parser.add_argument("--h1-connections", type=int, default=16, help="kept by HTTP/1.1 (default: %(default)s)")
     parser.add_argument("--h2-connections", type=int, default=8, help="kept by HTTP/2 (default: %(default)s)")
+    parser.add_argument("--h2-share", type=float, default=0.5, help="of the requests go by HTTP/2 (default: %(default)s)")
     parser.add_argument("--accounts", type=int, default=4, help="made before it begins (default: %(default)s)")
+    parser.add_argument("--connect-seconds", type=float, default=0,
+                        help="try again for so long where a connection is refused, as load balancers do (default: %(default)s)")
     parser.add_argument("--ca-file", help="authorities to trust in place of the system's")
     arguments = parser.parse_args()
     report = asyncio.run(offer(arguments, Customers(arguments.url, arguments.accounts, arguments.ca_file)))

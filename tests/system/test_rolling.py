@@ -4,10 +4,8 @@ tests; between it and two gateways stands what a cluster puts there: new connect
 
 import asyncio
 import contextlib
-import json
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -23,8 +21,8 @@ from conftest import ROOT, close_shop, make_shop
 
 sys.path.insert(0, os.path.join(ROOT, "tests/kubernetes"))
 from clients import Http1, Http2, Lost, Request  # noqa: E402
+from traffic import load, told  # noqa: E402
 
-LOAD = os.path.join(ROOT, "tests/kubernetes/load.py")
 NOTICED = 0.3  # seconds after which a cluster sends nothing new to an instance that is not ready any more
 RATE = 40
 
@@ -34,6 +32,7 @@ class Balancer:
 
     def __init__(self, shop, instances):
         self.port = servers.free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
         self.shop, self.instances, self.ready = shop, instances, []
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_until_complete, args=(self.run(),))
@@ -88,20 +87,6 @@ async def carry(reader, writer):
         writer.close()
 
 
-@contextlib.contextmanager
-def load(port):
-    """The load's process; when the block ends it is told to stop, and `report` is what it tells."""
-    process = subprocess.Popen([sys.executable, LOAD, "--url", f"http://127.0.0.1:{port}", "--rate", str(RATE), "--seconds", "300"],
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    report = {}
-    assert process.stderr.readline() == "begun\n"
-    try:
-        yield report
-    finally:
-        process.send_signal(signal.SIGTERM)
-        report.update(json.loads(process.communicate(timeout=60)[0]))
-
-
 @pytest.fixture(scope="module")
 def shop():
     running = make_shop({"DRAIN_DELAY": "2s"}, products=30, replicas={"gateway": 2, "users": 2, "products": 2, "orders": 2, "payments": 2})
@@ -116,18 +101,18 @@ def replace(shop, instance):
 
 
 def test_replacing_every_instance_fails_no_request(shop):
-    with Balancer(shop, ["gateway", "gateway-2"]) as balancer, load(balancer.port) as report:
+    with Balancer(shop, ["gateway", "gateway-2"]) as balancer, load(balancer.url, RATE) as report:
         for instance in shop.instances:
             replace(shop, instance)
             time.sleep(3 * NOTICED)  # a cluster goes on when it knows that the new one is ready
-    assert report["failed"] == 0, (report["failures"], report["timeline"])
+    assert report["failed"] == 0, told(report)
     assert report["ok"] > RATE * 10
     assert report["connections"]["Http1"] > 16 and report["connections"]["Http2"] > 8  # those of the old ones were given up
 
 
 def test_a_gateway_that_dies_is_counted(shop):
     """Else the test above could not fail."""
-    with Balancer(shop, ["gateway", "gateway-2"]) as balancer, load(balancer.port) as report:
+    with Balancer(shop, ["gateway", "gateway-2"]) as balancer, load(balancer.url, RATE) as report:
         time.sleep(1)
         shop.stop_program("gateway", signal.SIGKILL)
         time.sleep(1)
