@@ -29,6 +29,7 @@ static const struct field replay_fields[] = {
 static const struct field_table replay_table = FIELD_TABLE(struct replay_query, replay_fields);
 
 static bool has_outbox(void);
+static const struct pg_schema *make_schema(void);
 static struct str page_write(struct scope *s, const struct outbox_page *page);
 static void add_statements(struct pg_schema *schema, const struct pg_statement **to,
 	const struct pg_statement *const *from, size_t count);
@@ -48,7 +49,8 @@ size_t events_job_count(void)
 	return has_outbox() ? sizeof events_jobs / sizeof events_jobs[0] : 0;
 }
 
-const struct pg_schema *events_schema(void)
+/* Before there are threads: what they share is made once. */
+static const struct pg_schema *make_schema(void)
 {
 	static const struct pg_statement *const after = &outbox_after_statement;
 	const struct pg_schema *const own = process.service->schema;
@@ -84,6 +86,7 @@ void events_open(void)
 {
 	const struct service_events *const events = process.service->events;
 
+	process.schema = make_schema();
 	if (events == NULL || events->live_keys == NULL || process.settings.rabbitmq_url.len == 0)
 		return;
 	process.feed = feed_new(&(const struct feed_config){

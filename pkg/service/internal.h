@@ -65,6 +65,7 @@ struct process {
 	struct server *server;
 	struct mac_verifier *macs;
 	struct key_store keys;
+	const struct pg_schema *schema; /* the service's with the statements that its events need */
 	struct feed *feed; /* NULL: none */
 	struct publisher *publisher; /* of the first thread; NULL: none */
 	struct relay *relay; /* likewise */
@@ -180,9 +181,6 @@ void events_close(void);
 /* A thread's part. */
 void events_open_thread(struct service_thread *t);
 void events_close_thread(struct service_thread *t);
-
-/* The service's schema with the statements that its events need. */
-const struct pg_schema *events_schema(void);
 
 /* Jobs that its events need. */
 extern const struct service_job events_jobs[];

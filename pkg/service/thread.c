@@ -163,7 +163,7 @@ static void open_database(struct service_thread *t)
 		.application_name = process.service->name,
 	};
 
-	t->pg = pg_new(t->loop, &config, events_schema());
+	t->pg = pg_new(t->loop, &config, process.schema);
 }
 
 static void open_redis(struct service_thread *t)
