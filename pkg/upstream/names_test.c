@@ -207,14 +207,14 @@ static void vanished_addresses_get_no_more_calls(void **state)
 /* Even while a call from before still runs on it. */
 static void an_address_that_comes_back_is_a_new_one(void **state)
 {
-	struct probe p;
+	struct probe p = {.method = "POST"};
 
 	(void)state;
 	gate_make();
 	start_replicas(2, serve_gated, NULL);
 	dns_set("products", "127.0.0.2");
 	struct upstream *u = upstream_by_name(4);
-	p = (struct probe){.u = u, .method = "POST"};
+	p.u = u;
 	probe_start(&p, 600 * SECOND);
 	turn_until(&replicas[0].requests, 1);
 	look_up_again(u, "127.0.0.3 127.0.0.4", 2);
