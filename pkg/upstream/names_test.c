@@ -207,7 +207,7 @@ static void vanished_addresses_get_no_more_calls(void **state)
 /* Even while a call from before still runs on it. */
 static void an_address_that_comes_back_is_a_new_one(void **state)
 {
-	struct probe p = {.method = "POST"};
+	static struct probe p = {.method = "POST"}; /* large for a frame */
 
 	(void)state;
 	gate_make();
