@@ -8,7 +8,7 @@ import time
 
 import httpx
 
-from conftest import BUILD, ROOT
+from conftest import BUILD, ROOT, SANITIZERS
 from servers import free_port
 
 SECRET = "c2VjcmV0" * 6
@@ -24,7 +24,7 @@ class Alone:
                 "LISTEN_ADDRESS": "127.0.0.1", "PORT": str(self.port), "ADMIN_PORT": str(self.admin_port),
                 "TLS_PORT": "0", "USERS_URL": url, "PRODUCTS_URL": url, "ORDERS_URL": url, "WORKERS": "2",
                 "INTERNAL_SECRETS": "".join(f"gateway {name} {SECRET}\n" for name in ("users", "products", "orders")),
-                **environment})
+                "LSAN_OPTIONS": "suppressions=" + os.path.join(ROOT, "tests/lsan.supp"), **SANITIZERS, **environment})
         self.wait("/startupz", lambda answer: answer.status_code == 200)
 
     def end(self):
