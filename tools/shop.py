@@ -47,6 +47,24 @@ def port_of(program, kind, defaults):
     return int(text)
 
 
+def call(url, method, path, body=None, token=None):
+    """One request; the answer's JSON. Failed when it is none of success."""
+    request = urllib.request.Request(url + path, method=method)
+    request.add_header("Accept", "application/json")
+    if body is not None:
+        request.add_header("Content-Type", "application/json")
+        request.data = json.dumps(body).encode()
+    if token is not None:
+        request.add_header("Authorization", "Bearer " + token)
+    try:
+        with urllib.request.urlopen(request, timeout=15) as answer:
+            return json.loads(answer.read() or b"null")
+    except urllib.error.HTTPError as error:
+        raise Failed(f"{method} {path}: {error.code} {error.read().decode(errors='replace')}") from None
+    except OSError as error:
+        raise Failed(f"{method} {path}: {error}") from None
+
+
 class Shop:
     """One shop in a folder. `environment` adds variables to all programs, or replaces theirs; under the name of a
     program it is a dict of that one's own. `replicas` says of which programs there are several: the second instance of
@@ -300,20 +318,7 @@ class Shop:
         return order["id"]
 
     def call(self, method, path, body=None, token=None):
-        request = urllib.request.Request(self.url() + path, method=method)
-        request.add_header("Accept", "application/json")
-        if body is not None:
-            request.add_header("Content-Type", "application/json")
-            request.data = json.dumps(body).encode()
-        if token is not None:
-            request.add_header("Authorization", "Bearer " + token)
-        try:
-            with urllib.request.urlopen(request, timeout=15) as answer:
-                return json.load(answer)
-        except urllib.error.HTTPError as error:
-            raise Failed(f"{method} {path}: {error.code} {error.read().decode(errors='replace')}") from None
-        except OSError as error:
-            raise Failed(f"{method} {path}: {error}") from None
+        return call(self.url(), method, path, body, token)
 
     # ---- down ----
 

@@ -97,11 +97,6 @@ static void begin_patient_close(struct server_worker *w, void *arg)
 	server_worker_close(w, true);
 }
 
-static void turn_again(struct server_worker *w, void *arg)
-{
-	(void)w, (void)arg;
-}
-
 static struct answer ask(struct client *c, const char *path)
 {
 	client_say(c, "GET %s HTTP/1.1\r\nHost: test\r\n\r\n", path);
@@ -188,7 +183,7 @@ static void test_closing_spares_the_new(void **state)
 	(void)state;
 	test_server_wait_connections(&ts, 1);
 	test_server_call(&ts, begin_close, NULL);
-	test_server_call(&ts, turn_again, NULL); /* the first sweep is over */
+	test_server_pass(&ts, 0); /* the first sweep is over */
 	a = ask(&c, "/hello");
 	assert_int_equal(a.status, 200);
 	assert_string_equal(answer_header(&a, "connection"), "close");
@@ -271,8 +266,7 @@ static void test_listeners_close_when_quiet(void **state)
 	a = client_get(ts.config.port, "/hello"); /* not yet */
 	assert_int_equal(a.status, 200);
 	answer_free(&a);
-	clock_advance_us(2 * SERVER_QUIET_US);
-	test_server_call(&ts, turn_again, NULL); /* timers that are due come before messages */
+	test_server_pass(&ts, 2 * SERVER_QUIET_US);
 	assert_true(is_refused(ts.config.port));
 	atomic_store(&released, true);
 	a = client_read(&running, false);
@@ -299,8 +293,7 @@ static void test_patience(void **state)
 	assert_int_equal(a.status, 200);
 	answer_free(&a);
 	test_server_wait_connections(&ts, 0);
-	clock_advance_us(2 * SERVER_QUIET_US);
-	test_server_call(&ts, turn_again, NULL);
+	test_server_pass(&ts, 2 * SERVER_QUIET_US);
 	wait_drained(1);
 	assert_true(is_refused(ts.config.port));
 }

@@ -4,7 +4,6 @@
 
 #include "http/test_server.h"
 
-#include "base/clock.h"
 #include "http/internal.h"
 
 #include <poll.h>
@@ -70,18 +69,6 @@ static void start(int64_t idle_us, int64_t age_us)
 	test_server_start(&ts);
 }
 
-static void turn_again(struct server_worker *w, void *arg)
-{
-	(void)w, (void)arg;
-}
-
-/* As if that time had passed: what is due then is done when this returns. */
-static void pass(int64_t us)
-{
-	clock_advance_us(us);
-	test_server_call(&ts, turn_again, NULL); /* timers come before messages */
-}
-
 static struct client http2_open(void)
 {
 	struct client c = client_open(ts.config.port);
@@ -128,12 +115,12 @@ static void test_http2_is_told_twice(void **state)
 	start(NEVER, 100 * SECOND);
 	c = http2_open();
 	assert_hello(&c, 1);
-	pass(89 * SECOND);
+	test_server_pass(&ts, 89 * SECOND);
 	assert_hello(&c, 3); /* not yet: and no GOAWAY before its answer */
-	pass(22 * SECOND);
+	test_server_pass(&ts, 22 * SECOND);
 	assert_goaway(&c, NO_LIMIT);
 	assert_hello(&c, 5);
-	pass(SECOND);
+	test_server_pass(&ts, SECOND);
 	assert_goaway(&c, 5);
 	assert_int_equal(http2_next(&c).type, THE_END);
 	client_close(&c);
@@ -152,16 +139,16 @@ static void test_an_upload_is_finished(void **state)
 	http2_request(&c, 1, "POST", "/echo", true);
 	http2_frame(&c, FRAME_DATA, 0, 1, "\"be", 3);
 	assert_hello(&c, 3); /* so both are there */
-	pass(11 * SECOND);
+	test_server_pass(&ts, 11 * SECOND);
 	assert_goaway(&c, NO_LIMIT);
-	pass(5 * SECOND);
-	pass(5 * SECOND);
+	test_server_pass(&ts, 5 * SECOND);
+	test_server_pass(&ts, 5 * SECOND);
 	http2_frame(&c, FRAME_DATA, 1, 1, "gin\"", 4);
 	a = http2_read(&c, 1);
 	assert_int_equal(a.status, 200);
 	assert_string_equal(a.body, "\"begin\"");
 	answer_free(&a);
-	pass(SECOND);
+	test_server_pass(&ts, SECOND);
 	assert_goaway(&c, 3);
 	assert_int_equal(http2_next(&c).type, THE_END);
 	client_close(&c);
@@ -176,15 +163,15 @@ static void test_idle_http2(void **state)
 	start(75 * SECOND, 0);
 	c = http2_open();
 	assert_hello(&c, 1);
-	pass(SECOND); /* the sweep that finds it idle */
-	pass(70 * SECOND);
+	test_server_pass(&ts, SECOND); /* the sweep that finds it idle */
+	test_server_pass(&ts, 70 * SECOND);
 	assert_hello(&c, 3);
-	pass(SECOND);
-	pass(70 * SECOND);
+	test_server_pass(&ts, SECOND);
+	test_server_pass(&ts, 70 * SECOND);
 	http2_frame(&c, FRAME_PING, 0, 0, "12345678", 8);
-	pass(6 * SECOND);
+	test_server_pass(&ts, 6 * SECOND);
 	assert_goaway(&c, NO_LIMIT);
-	pass(SECOND);
+	test_server_pass(&ts, SECOND);
 	assert_goaway(&c, 3);
 	assert_int_equal(http2_next(&c).type, THE_END);
 	client_close(&c);
@@ -216,9 +203,9 @@ static void test_http1_is_told_by_its_answer(void **state)
 	admin = client_open(ts.config.admin_port);
 	assert_stays(&c, true);
 	assert_stays(&tls, true);
-	pass(89 * SECOND);
+	test_server_pass(&ts, 89 * SECOND);
 	assert_stays(&c, true);
-	pass(22 * SECOND);
+	test_server_pass(&ts, 22 * SECOND);
 	assert_false(has_news(&c));
 	assert_stays(&c, false);
 	assert_stays(&tls, false);
@@ -241,7 +228,7 @@ static void test_the_last_answer_is_not_reset(void **state)
 	start(NEVER, 10 * SECOND);
 	c = client_open(ts.config.port);
 	assert_stays(&c, true);
-	pass(12 * SECOND);
+	test_server_pass(&ts, 12 * SECOND);
 	client_say(&c, "GET /large HTTP/1.1\r\nHost: test\r\n\r\n");
 	for (int i = 0; i < 2000; i++)
 		client_say(&c, "GET /hello HTTP/1.1\r\nHost: test\r\n\r\n");
@@ -268,9 +255,9 @@ static void test_ages_differ(void **state)
 		clients[i] = http2_open();
 		assert_hello(&clients[i], 1);
 	}
-	pass(100 * SECOND);
-	pass(0); /* what was written at that turn's end has gone out */
-	pass(0);
+	test_server_pass(&ts, 100 * SECOND);
+	test_server_pass(&ts, 0); /* what was written at that turn's end has gone out */
+	test_server_pass(&ts, 0);
 	for (int i = 0; i < CLIENTS; i++) {
 		gone += has_news(&clients[i]);
 		client_close(&clients[i]);

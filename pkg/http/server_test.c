@@ -5,7 +5,6 @@
 #include "http/test_server.h"
 
 #include "base/check.h"
-#include "base/clock.h"
 #include "http/head.h"
 #include "http/target.h"
 #include "metrics/metrics.h"
@@ -923,18 +922,6 @@ static void start_with_times(int64_t idle_us, int64_t head_us, int64_t stall_us)
 	test_server_start(&ts);
 }
 
-static void turn_again(struct server_worker *w, void *arg)
-{
-	(void)w, (void)arg;
-}
-
-/* As if that time had passed: what is due then is done when this returns. */
-static void pass(int64_t us)
-{
-	clock_advance_us(us);
-	test_server_call(&ts, turn_again, NULL); /* timers come before messages */
-}
-
 /* Ended by the time, that is after one look at least that has found it well. */
 static void assert_is_cut(uint16_t port, const char *said, int64_t time_us)
 {
@@ -946,7 +933,7 @@ static void assert_is_cut(uint16_t port, const char *said, int64_t time_us)
 	while (poll(&(struct pollfd){.fd = c.fd, .events = POLLIN}, 1, 0) == 0) {
 		if (++looks > LOOKS_MAX)
 			fail_msg("\"%s\" is waited for", said);
-		pass(time_us / 4);
+		test_server_pass(&ts, time_us / 4);
 	}
 	assert_in_range(looks, 4, LOOKS_MAX);
 	assert_true(client_is_closed(&c));
@@ -966,8 +953,8 @@ static void test_idle_time(void **state)
 	client_say(&c, "GET /hello HTTP/1.1\r\nHost: test\r\n\r\n");
 	a = client_read(&c, false);
 	assert_int_equal(a.status, 200);
-	pass(SECOND); /* the sweep that finds it idle */
-	pass(61 * SECOND);
+	test_server_pass(&ts, SECOND); /* the sweep that finds it idle */
+	test_server_pass(&ts, 61 * SECOND);
 	assert_true(client_is_closed(&c));
 	answer_free(&a);
 	client_close(&c);
@@ -1004,9 +991,9 @@ static void test_a_running_handler_is_left_alone(void **state)
 	c = client_open(ts.config.port);
 	client_say(&c, "GET /wait HTTP/1.1\r\nHost: test\r\n\r\n");
 	test_wait(&entered);
-	pass(2 * SECOND);
-	pass(2 * SECOND);
-	pass(7 * SECOND); /* past the handler's own */
+	test_server_pass(&ts, 2 * SECOND);
+	test_server_pass(&ts, 2 * SECOND);
+	test_server_pass(&ts, 7 * SECOND); /* past the handler's own */
 	a = client_read(&c, false);
 	assert_problem(&a, 504, "deadline_passed");
 	answer_free(&a);

@@ -6,6 +6,7 @@
 #include "http/test_server.h"
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "http/internal.h"
 #include "log/log.h"
 
@@ -125,6 +126,17 @@ void test_server_call(
 			;
 		sem_destroy(&call.done);
 	}
+}
+
+static void turn(struct server_worker *w, void *arg)
+{
+	(void)w, (void)arg;
+}
+
+void test_server_pass(struct test_server *ts, int64_t us)
+{
+	clock_advance_us(us);
+	test_server_call(ts, turn, NULL); /* timers come before messages */
 }
 
 static void add_connections(struct server_worker *w, void *arg)

@@ -45,6 +45,9 @@ void test_server_stop(struct test_server *ts);
 void test_server_call(
 	struct test_server *ts, void (*fn)(struct server_worker *w, void *arg), void *arg);
 
+/* As if that time had passed: what is due then is done on each worker when this returns. */
+void test_server_pass(struct test_server *ts, int64_t us);
+
 /* Waits until that many connections are left, on all workers together. */
 void test_server_wait_connections(struct test_server *ts, size_t count);
 

@@ -8,8 +8,8 @@ import os
 import socket
 import subprocess
 import time
-import urllib.error
-import urllib.request
+
+from servers import Failed
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 CHART = os.path.join(ROOT, "charts/bodega")
@@ -20,10 +20,6 @@ PROGRAMS = ("gateway", "users", "products", "orders", "payments")
 SERVERS = ("postgresql", "redis", "rabbitmq")
 # From `helm install` to the last pod; more where many others work on the same machine.
 READY_SECONDS = int(os.environ.get("READY_SECONDS", "60"))
-
-
-class Failed(Exception):
-    """A command that failed, with what it said."""
 
 
 def run(*command, text=None, timeout=300):
@@ -158,18 +154,3 @@ class Release(Namespace):
         finally:
             process.terminate()
             process.wait()
-
-
-def call(url, method, path, body=None, token=None):
-    """One request; the answer's JSON."""
-    request = urllib.request.Request(url + path, method=method)
-    if body is not None:
-        request.add_header("Content-Type", "application/json")
-        request.data = json.dumps(body).encode()
-    if token is not None:
-        request.add_header("Authorization", "Bearer " + token)
-    try:
-        with urllib.request.urlopen(request, timeout=15) as answer:
-            return json.loads(answer.read() or b"null")
-    except urllib.error.HTTPError as error:
-        raise Failed(f"{method} {path}: {error.code} {error.read().decode(errors='replace')}") from None

@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from cluster import Failed, wait_for
+from cluster import wait_for
+from servers import Failed
 
 
 def settled(shop):

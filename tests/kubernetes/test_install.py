@@ -7,7 +7,8 @@ import time
 import pytest
 import yaml
 
-from cluster import BACKING_TAG, READY_SECONDS, ROOT, TAG, Release, call, run
+from cluster import BACKING_TAG, READY_SECONDS, ROOT, TAG, Release, run
+from shop import call
 
 
 @pytest.fixture

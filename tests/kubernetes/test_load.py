@@ -12,7 +12,9 @@ import time
 
 import pytest
 
-from cluster import NEXT_TAG, PROGRAMS, ROOT, TAG, Failed, call, wait_for
+from cluster import NEXT_TAG, PROGRAMS, ROOT, TAG, wait_for
+from servers import Failed
+from shop import call
 
 RATE = os.environ.get("RATE", "200")
 SETTLE_SECONDS = 3  # of load before and after what is done under it

@@ -8,7 +8,9 @@ import subprocess
 
 import pytest
 
-from cluster import CHART, Failed, call
+from cluster import CHART
+from servers import Failed
+from shop import call
 
 KEYS = ["cursor-secret", "internal-secrets", "keys-secret", "orders-database-url", "password-pepper", "payments-database-url",
         "products-database-url", "rabbitmq-url", "redis-url", "users-database-url", "webhook-secrets"]

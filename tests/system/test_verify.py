@@ -231,7 +231,7 @@ DAMAGES = {
         "orders", """INSERT INTO outbox (partition, type, subject, person, data)
         VALUES ({partition}, 'bodega.test', '{nobody}', '{nobody}', '{{}}')""", {("events_published", "partition")}),
     "an event of products waits": (
-        "products", """UPDATE outbox_partitions SET position = position + 1 WHERE partition = {partition}""",
+        "products", "UPDATE outbox_partitions SET published = published - 1 WHERE partition = {partition}",
         {("events_published", "partition")}),
 }
 
