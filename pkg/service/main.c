@@ -55,6 +55,7 @@ int service_main(int argc, char **argv, const struct service *service)
 	status = EXIT_FAILURE;
 	if (open_server()) {
 		events_open();
+		reload_show(); /* before anybody can ask for metrics */
 		if (ports_are_free() && threads_start()) {
 			serve(&signals);
 			status = EXIT_SUCCESS;
@@ -210,7 +211,6 @@ static void serve(const sigset_t *signals)
 	const struct settings *const settings = &process.settings;
 	int number;
 
-	reload_show();
 	log_line(LEVEL_INFO, "started", LOG_TEXT("version", BODEGA_VERSION),
 		LOG_INT("threads", process.thread_count),
 		LOG_STR("address", settings->listen_address), LOG_INT("port", settings->port),
