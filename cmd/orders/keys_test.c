@@ -537,6 +537,26 @@ static void accepted_is_an_answer_too(void **state)
 	assert_same(&third, &first);
 }
 
+/* What became of an earlier payment is no answer to a change that breaks off. */
+static void a_change_that_breaks_off_is_accepted(void **state)
+{
+	struct sending q = cancelling();
+
+	(void)state;
+	observe("INSERT INTO order_payments"
+		" (order_id, attempt, method, status, amount_minor, decline_code)"
+		" SELECT id, 1, 'card', 'declined', total_minor, 'card_declined' FROM orders");
+	q.key = NULL;
+	products.body = "{\"code\":\"unavailable\"}";
+	products.status = 503;
+	assert_int_equal(sent(&q), OK);
+	assert_int_equal(q.status, 202);
+	end_leases();
+	assert_int_equal(run(recover), OK);
+	assert_string_equal(
+		observe("SELECT concat_ws(' ', status, step) FROM orders"), "cancelled idle");
+}
+
 /* What writes no key of its own is answered again all the same. */
 static enum fault count_only(
 	struct task *t, const struct request *request, struct keyed *key, struct reply *reply)
@@ -856,6 +876,7 @@ int main(void)
 		cmocka_unit_test_setup(a_repeat_finishes_what_was_begun, placed),
 		cmocka_unit_test_setup(another_key_meets_the_busy_order, placed),
 		cmocka_unit_test_setup(accepted_is_an_answer_too, placed),
+		cmocka_unit_test_setup(a_change_that_breaks_off_is_accepted, placed),
 		cmocka_unit_test_setup(what_claims_no_key_is_answered_again, placed),
 		cmocka_unit_test_setup(an_answer_stays, placed),
 		cmocka_unit_test_setup(a_refusal_is_told_only_when_it_is_kept, fresh),

@@ -96,7 +96,7 @@ enum fault order_history(struct task *t, const struct request *request, struct r
 	return reply_list(reply, request, &history_table, entries.at, entries.count, STR_NONE);
 }
 
-/* ---- shared with status.c ---- */
+/* ---- shared ---- */
 
 enum fault order_of_path(struct task *t, const struct request *request, struct order *order)
 {
@@ -113,6 +113,7 @@ enum fault order_of_path(struct task *t, const struct request *request, struct o
 enum fault reply_settled(struct task *t, struct claim *claim, struct str operation,
 	const struct keyed *key, struct reply *reply)
 {
+	const bool pays = claim->charge.attempt != 0;
 	const enum fault fault = saga_settle(t, claim);
 	struct order now;
 
@@ -122,7 +123,7 @@ enum fault reply_settled(struct task *t, struct claim *claim, struct str operati
 		return OK; /* it is kept already */
 	scope_forgive(&t->scope);
 	TRY(store_get(t, &claim->order_id, &now));
-	if (fault != OK && now.payment.decline_code.at != NULL)
+	if (fault != OK && pays && now.payment.decline_code.at != NULL)
 		return refuse_card(&t->scope, &claim->order_id, now.payment.decline_code,
 			now.payment.decline_message);
 	keys_reply(reply, operation, &now);
