@@ -625,6 +625,20 @@ static void items_that_were_reserved_are_written_by_recovery(void **state)
 	assert_int_equal(reservations[0].units, 7);
 }
 
+/* The first call was granted and its answer lost; its repeat finds too little. */
+static void a_repeat_that_is_refused_decides_nothing(void **state)
+{
+	(void)state;
+	products.lose = 1;
+	products.refuse = &too_little;
+	assert_int_equal(run(amend), FAULT_UNKNOWN);
+	assert_string_equal(orders(), "pending amending");
+	end_leases();
+	assert_int_equal(run(recover), OK);
+	assert_string_equal(orders(), "pending idle");
+	assert_string_equal(items(), "7350 2 2 7");
+}
+
 /* They are put back under one more revision, also by whoever takes that up. */
 static void a_total_too_large_puts_the_old_items_back(void **state)
 {
@@ -880,6 +894,7 @@ int main(void)
 		cmocka_unit_test_setup(items_and_reservation_move_together, placed),
 		cmocka_unit_test_setup(what_products_refuses_changes_nothing, placed),
 		cmocka_unit_test_setup(items_that_were_reserved_are_written_by_recovery, placed),
+		cmocka_unit_test_setup(a_repeat_that_is_refused_decides_nothing, placed),
 		cmocka_unit_test_setup(a_total_too_large_puts_the_old_items_back, fresh),
 		cmocka_unit_test_setup(nothing_is_lost_at_any_wait, fresh),
 	};

@@ -79,6 +79,9 @@ static enum fault amending(struct task *t, struct claim *claim)
 		refuse(t, claim, FAULT_INVALID);
 		TRY(put_back(t, claim));
 		return keys_finish(t, claim);
+	} else if (!refused && (fault == FAULT_INSUFFICIENT_STOCK || fault == FAULT_INVALID)) {
+		scope_forgive(&t->scope); /* a repeat was refused: the first call may be granted */
+		return fail(&t->scope, FAULT_UNKNOWN, "the answer of products was lost");
 	} else if (!refused && fault != FAULT_RELEASED) {
 		TRY(fault);
 	}
