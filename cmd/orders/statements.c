@@ -136,11 +136,13 @@ const struct pg_statement orders_key_answer = {"orders_key_answer", PG_WRITE,
 const struct pg_statement orders_key_free = {"orders_key_free", PG_WRITE,
 	"DELETE FROM idempotency_keys WHERE order_id = $1 AND status IS NULL"};
 
-/* A replay after that tells that the account is gone. */
+/* A replay after that tells that the account is gone. An array, so that both halves of OR have their
+ * index. */
 const struct pg_statement orders_forget_answers = {"orders_forget_answers", PG_WRITE,
 	KEY_ANSWER("$2", "$3", "$4", "$5", "$6")
 	"WHERE status IS NOT NULL AND (caller = $1\n"
-	"	OR order_id IN (SELECT id FROM orders WHERE user_id = $1))"};
+	"	OR order_id = ANY (ARRAY(\n"
+	"		SELECT id FROM orders WHERE user_id = $1 AND status <> 'reserving')))"};
 
 /* ---- changes ---- */
 
