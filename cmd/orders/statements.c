@@ -559,11 +559,9 @@ static const struct pg_statement *const telling[] = {
 	&orders_place,
 	&orders_change,
 	&orders_take_payment,
-	&orders_take_refund,
-	&orders_owe,
+	&orders_amend,
 	&orders_advance,
 	&orders_finish,
-	&orders_told,
 	&orders_forget_person,
 };
 

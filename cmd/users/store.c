@@ -225,7 +225,6 @@ static const struct pg_statement *const telling[] = {
 	&users_delete,
 	&users_set_role,
 	&users_set_password,
-	&sessions_exchange,
 	&sessions_end,
 	&sessions_end_all,
 };
