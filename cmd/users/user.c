@@ -148,6 +148,7 @@ enum fault user_list(struct task *t, const struct request *request, struct reply
 		struct cursor cursor;
 		TRY(cursor_read(s, query.cursor, SORT_NEWEST, 0, &cursor));
 		after = (struct user_key){.created_at = cursor.number, .id = cursor.id};
+		query.offset = 0; /* a next link keeps an older client's offset */
 	}
 	TRY(store_list(t, &after, query.offset, query.limit + 1, &users));
 	if (users.count > (size_t)query.limit) {

@@ -165,6 +165,15 @@ def test_admin_lists_searches_and_gives_roles(admin, gateway):
     assert_problem(admin("PUT", f"/api/v1/users/{me.id}/role", json={"role": "king"}), 422, "invalid", "role")
 
 
+def test_the_link_behind_a_page_by_offset_goes_on_from_there(admin, gateway):
+    for _ in range(5):
+        register(gateway)
+    everybody = [user["id"] for user in admin.get("/api/v1/users?limit=5").json()["data"]]
+    page = admin.get("/api/v1/users?limit=2&offset=1")
+    following = admin.get(page.links["next"]["url"])
+    assert [user["id"] for answer in (page, following) for user in answer.json()["data"]] == everybody[1:]
+
+
 def test_jwks(direct):
     keys = direct["users"].get("/.well-known/jwks.json").json()["keys"]
     assert keys and all(key["kty"] == "RSA" and key["alg"] == "RS256" and key["kid"] and "d" not in key for key in keys)
