@@ -119,21 +119,27 @@ enum fault plugin_line_read(struct scope *s, int argc, const char **argv, struct
 {
 	static const char *const handed_on[] = {"--namespace", "-n", "--context", "--kubeconfig"};
 	const char *value;
+	bool ours = true;
 
 	*line = (struct plugin_line){.kubectl = {"kubectl"}, .kubectl_count = 1};
 	for (int i = 1; i < argc; i++) {
+		if (ours && strcmp(argv[i], "--") == 0) {
+			ours = false;
+			continue;
+		}
 		bool taken = false;
 		if (line->word_count >= PLUGIN_WORDS_MAX - 1 ||
 			line->kubectl_count >= PLUGIN_WORDS_MAX - 2)
 			return fail(s, FAULT_BAD_REQUEST, "too many words");
-		for (size_t k = 0; k < sizeof handed_on / sizeof *handed_on && !taken; k++) {
+		for (size_t k = 0; ours && !taken && k < sizeof handed_on / sizeof *handed_on;
+			k++) {
 			taken = take_option(argc, argv, &i, handed_on[k], &value);
 			if (taken && value != NULL) {
 				line->kubectl[line->kubectl_count++] = handed_on[k];
 				line->kubectl[line->kubectl_count++] = value;
 			}
 		}
-		if (!taken) {
+		if (ours && !taken) {
 			taken = take_option(argc, argv, &i, "--release", &value);
 			line->release = taken ? value : line->release;
 		}

@@ -18,8 +18,8 @@ struct plugin_line {
 	const char *release; /* or NULL */
 };
 
-/* -n, --namespace, --context, --kubeconfig and --release may stand anywhere before "--".
- * FAULT_BAD_REQUEST with a sentence. */
+/* -n, --namespace, --context, --kubeconfig and --release may stand anywhere before "--"; what
+ * stands behind that is the command's. FAULT_BAD_REQUEST with a sentence. */
 enum fault plugin_line_read(
 	struct scope *s, int argc, const char **argv, struct plugin_line *line) MUST_CHECK;
 

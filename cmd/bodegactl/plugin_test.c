@@ -30,6 +30,8 @@ static void test_command_lines(void **state)
 		{{"--context=a", "--kubeconfig", "b", "check"},
 			"kubectl --context a --kubeconfig b", "check", NULL},
 		{{"user", "create", "--name", "Ada"}, "kubectl", "user create --name Ada", NULL},
+		{{"seed", "--", "-n", "500"}, "kubectl", "seed -n 500", NULL},
+		{{"-n", "shop", "seed", "--", "-n", "500"}, "kubectl -n shop", "seed -n 500", NULL},
 		{{"--namespaces=shop", "status"}, "kubectl", "--namespaces=shop status", NULL},
 		{{"status", "-n"}, NULL, NULL, NULL},
 		{{"status", "--release"}, NULL, NULL, NULL},
