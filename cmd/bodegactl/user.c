@@ -2,6 +2,7 @@
  * bodegactl user: makes accounts of any role and gives roles, in users_db itself, so that it works
  * before any service runs. What a valid account is, users says. */
 #include "auth/base64.h"
+#include "auth/crypto.h"
 #include "auth/password.h"
 #include "auth/role.h"
 #include "base/random.h"
@@ -43,7 +44,6 @@ static const char role_sql[] =
 	"RETURNING id";
 
 enum {
-	PEPPER_BYTES_MIN = 32,
 	PASSWORD_FILE_MAX = 4 * PASSWORD_MAX + 2, /* so many code points, and a line end */
 	PASSWORD_RANDOM_BYTES = 15,
 };
@@ -232,9 +232,9 @@ static enum fault load_settings(struct run *r, size_t count)
 		fail_field(&r->s, STR("USERS_DATABASE_URL"), "required", "must be set");
 	if (count == FIELDS_ALL &&
 		(!base64_decode(r->s.arena, BASE64, str_trim(settings->pepper), &r->pepper) ||
-			r->pepper.len < PEPPER_BYTES_MIN))
+			r->pepper.len < SECRET_BYTES_MIN))
 		fail_field(&r->s, STR("PASSWORD_PEPPER"), "format",
-			"must be base64 of at least %d bytes", PEPPER_BYTES_MIN);
+			"must be base64 of at least %d bytes", SECRET_BYTES_MIN);
 	return r->s.error_count > 0 ? FAULT_BAD_REQUEST : OK;
 }
 

@@ -46,17 +46,6 @@ static inline bool caller_is_staff(const struct caller *caller)
 enum fault order_of_path(
 	struct task *t, const struct request *request, struct order *order) MUST_CHECK;
 
-/* Changes the order's status if the transitions have it, whoever asks; FAULT_INVALID_TRANSITION,
- * FAULT_ORDER_BUSY. `key` (or NULL) goes with the step that it takes. Suspends. */
-struct change {
-	enum status to;
-	struct str actor;
-	struct str note;
-	struct str tracking_number;
-};
-enum fault change_status(struct task *t, const struct order *order, const struct change *change,
-	struct keyed *key) MUST_CHECK;
-
 /* A change of status that somebody sends; FAULT_FORBIDDEN when it is not theirs to make. Suspends.
  */
 enum fault set_status(struct task *t, const struct request *request,

@@ -7,7 +7,7 @@
 /* Idempotency-Key for operations that take several steps in several services. The key is written
  * with the first thing that the operation writes, and its answer with the last, by whoever gets
  * there: the request, a repeat of it, or the recovery. So what was answered, and what a repeat will
- * be answered, is decided together with the order. All suspend. */
+ * be answered, is decided together with the order. All but keys_reply suspend. */
 
 /* The operation; `key` is NULL for a request without one. It hands the key to store_begin,
  * store_take or the like. When what it does has ended, the answer is kept already (below) and need

@@ -139,8 +139,11 @@ static enum fault find_out(struct task *t, const struct claim *claim, struct ord
 
 	for (int i = 0; i < LOOKS_MAX; i++) {
 		const enum fault seen = store_get(t, &order->id, &now);
-		if (seen == FAULT_NOT_FOUND && fault == FAULT_ORDER_BUSY)
-			return FAULT_UNAVAILABLE;
+		if (seen == FAULT_NOT_FOUND && fault == FAULT_ORDER_BUSY) {
+			scope_forgive(&t->scope);
+			return fail(
+				&t->scope, FAULT_UNAVAILABLE, "the order took too long to place");
+		}
 		if (seen != OK && seen != FAULT_NOT_FOUND)
 			return FAULT_UNKNOWN;
 		fault = seen == OK ? OK

@@ -3,9 +3,9 @@
 
 #include "store.h"
 
-/* What an order's change takes in two services. Nothing is done in products that the order's row
- * does not announce first, so whatever breaks off is taken up from the row: by saga_recover, on any
- * replica. All suspend. */
+/* What an order's change takes in several services. Nothing is done in another one that the order's
+ * row does not announce first, so whatever breaks off is taken up from the row: by saga_recover, on
+ * any replica. All suspend. */
 
 /* Places the order: from here on it exists for ever, or, with a fault, it never will
  * (FAULT_UNKNOWN: one of the two; the order's row decides within a lease). The reply is its answer;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The order's states as one table. migrations/orders has the same pairs, and states_test proves
+ * The order's states as one table. migrations/orders has the same pairs, and store_test proves
  * that the two agree on every pair. */
 #include "states.h"
 

@@ -8,6 +8,13 @@
 
 #include <inttypes.h>
 
+struct change {
+	enum status to;
+	struct str actor;
+	struct str note;
+	struct str tracking_number;
+};
+
 /* A cancellation that is asked for while a payment is under way. */
 struct asking {
 	const struct order *order;
@@ -147,16 +154,7 @@ enum fault order_refunds_list(struct task *t, const struct request *request, str
 	return reply_list(reply, request, &refund_table, refunds.at, refunds.count, STR_NONE);
 }
 
-enum fault change_status(
-	struct task *t, const struct order *order, const struct change *change, struct keyed *key)
-{
-	struct claim claim;
-
-	TRY(begin_change(t, order, change, key, &claim));
-	return saga_settle(t, &claim);
-}
-
-/* The change itself, or its first step. */
+/* The change itself, or its first step, with which the key (or NULL) goes. */
 static enum fault begin_change(struct task *t, const struct order *order,
 	const struct change *change, struct keyed *key, struct claim *claim)
 {

@@ -47,7 +47,7 @@ static enum fault ask(struct task *t, struct job *job)
 		.body = str_from(j->body),
 		.headers = &header,
 		.header_count = j->key != NULL,
-		.caller.user_id = j->caller,
+		.caller = {.user_id = j->caller, .actor = STR("user:x")},
 	};
 	struct reply reply = {.arena = t->scope.arena};
 

@@ -88,7 +88,7 @@ static enum fault insert(struct task *t, struct pg_tx *tx, const struct request 
 	struct product *product = arg;
 	char id[UUID_TEXT_LEN + 1];
 
-	TRY(store_product_insert(t, tx, product, actor_of(&t->scope, &request->caller)));
+	TRY(store_product_insert(t, tx, product, request->caller.actor));
 	reply_location(reply, "/api/v1/products/%s", uuid_format(&product->id, id).at);
 	return reply_product(reply, 201, product);
 }
@@ -323,13 +323,6 @@ enum fault may_change(struct scope *s, const struct caller *caller, const struct
 	if (!uuid_eq(&caller->user_id, &product->seller_id))
 		return fail(s, FAULT_FORBIDDEN, "the product is another seller's");
 	return may_sell(s, caller);
-}
-
-struct str actor_of(struct scope *s, const struct caller *caller)
-{
-	char id[UUID_TEXT_LEN + 1];
-
-	return scope_format(s, "user:%s", uuid_format(&caller->user_id, id).at);
 }
 
 /* ---- cache ---- */

@@ -38,9 +38,6 @@ enum fault may_sell(struct scope *s, const struct caller *caller) MUST_CHECK;
 enum fault may_change(
 	struct scope *s, const struct caller *caller, const struct product *product) MUST_CHECK;
 
-/* "user:<id>", as the ledger names who changed something. */
-struct str actor_of(struct scope *s, const struct caller *caller);
-
 /* ---- category.c ---- */
 
 handler_fn categories_read, category_create, category_change, category_remove;

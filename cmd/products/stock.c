@@ -44,8 +44,7 @@ static enum fault apply(struct task *t, struct pg_tx *tx, const struct request *
 		scope_format(s, "%lld.%lld", (long long)product->version,
 			(long long)product->stock_version)));
 	TRY(store_stock_change(t, tx, product, &patch->change,
-		request_header(request, STR("if-match")).at != NULL,
-		actor_of(s, &request->caller)));
+		request_header(request, STR("if-match")).at != NULL, request->caller.actor));
 	reply_versions(reply, product->version, product->stock_version);
 	return reply_object(reply, 200, &product_table, product);
 }

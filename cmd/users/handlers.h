@@ -14,7 +14,7 @@ handler_fn session_refresh;
 handler_fn session_logout;
 handler_fn session_logout_all;
 
-/* A service job: forgets sessions that ended long ago. Suspends. */
+/* A service job: forgets sessions whose time was over long ago. Suspends. */
 enum fault session_sweep(struct task *t) MUST_CHECK;
 
 /* ended.c */

@@ -109,7 +109,8 @@ enum fault store_end_sessions(struct task *t, const struct uuid *user_id) MUST_C
 enum fault store_ended_sessions(struct task *t, int64_t seconds, int64_t before, int64_t limit,
 	struct ended_page *page) MUST_CHECK;
 
-/* Removes what ended more than a day ago, a bounded number at a time; *count says how many. */
+/* Removes sessions whose time was over a day ago or longer, a bounded number at a time; *count says
+ * how many. */
 enum fault store_sweep_sessions(struct task *t, size_t *count) MUST_CHECK;
 
 /* ---- signing keys ---- */
