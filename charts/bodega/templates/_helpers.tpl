@@ -109,6 +109,22 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace 
 {{- end }}
 {{- end }}
 
+{{/* Threads that a pod serves with, as its program reckons them: by the limit on CPU if there is one, else `workers`. */}}
+{{- define "bodega.workers" -}}
+{{- $limit := include "bodega.cpuLimit" . }}
+{{- if not $limit }}
+{{- .workers }}
+{{- else if hasSuffix "m" $limit }}
+{{- min 8 (div (add (trimSuffix "m" $limit | int) 999) 1000) }}
+{{- else }}
+{{- min 8 (ceil (float64 $limit) | int) }}
+{{- end }}
+{{- end }}
+
+{{- define "bodega.cpuLimit" -}}
+{{- ((.resources | default dict).limits | default dict).cpu | default "" }}
+{{- end }}
+
 {{/* Connections to the database, as YAML: those of each service at the most, and all together. */}}
 {{- define "bodega.connections" -}}
 {{- $services := dict }}
@@ -117,7 +133,7 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace 
 {{- $service := include "bodega.service" (list $ $name) | fromYaml }}
 {{- if has "postgresql" $service.uses }}
 {{- $pool := add (int $service.connections.read) (int $service.connections.slow) (int $service.connections.write) }}
-{{- $most := mul (include "bodega.podsMax" $service | int) (int $service.workers) $pool }}
+{{- $most := mul (include "bodega.podsMax" $service | int) (include "bodega.workers" $service | int) $pool }}
 {{- $_ := set $services $name $most }}
 {{- $total = add $total $most }}
 {{- end }}

@@ -4,7 +4,10 @@
 {{- define "bodega.environment" -}}
 {{- $root := first . }}
 {{- $service := last . }}
-{{- $environment := dict "WORKERS" $service.workers "DRAIN_DELAY" $service.drainDelay "DRAIN_TIMEOUT" $service.drainTimeout "LIVE_CONFIG_DIR" "/etc/bodega/live" }}
+{{- $environment := dict "DRAIN_DELAY" $service.drainDelay "DRAIN_TIMEOUT" $service.drainTimeout "LIVE_CONFIG_DIR" "/etc/bodega/live" }}
+{{- if not (include "bodega.cpuLimit" $service) }}
+{{- $_ := set $environment "WORKERS" $service.workers }}
+{{- end }}
 {{- if has "postgresql" $service.uses }}
 {{- $environment = merge $environment (dict "READ_CONNECTIONS" $service.connections.read "SLOW_CONNECTIONS" $service.connections.slow "WRITE_CONNECTIONS" $service.connections.write) }}
 {{- end }}

@@ -40,7 +40,7 @@ what there is already, so that nothing that exists ever changes.
 {{- define "bodega.checkSecrets" -}}
 {{- $keys := (include "bodega.secretKeys" . | fromYaml).keys }}
 {{- if .Values.existingSecret }}
-  {{- if and .Values.secrets.create }}
+  {{- if .Values.secrets.create }}
     {{- fail "existingSecret and secrets.create exclude each other: either you make the Secret or the chart does" }}
   {{- end }}
   {{- if include "bodega.hasCluster" . }}
