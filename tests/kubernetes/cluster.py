@@ -18,6 +18,7 @@ BACKING_TAG = os.environ.get("BACKING_TAG", "0.1.0")
 NEXT_TAG = os.environ.get("NEXT_TAG", TAG + "-next")
 PROGRAMS = ("gateway", "users", "products", "orders", "payments")
 SERVERS = ("postgresql", "redis", "rabbitmq")
+NODE_PORT = {"services.gateway.service.type": "NodePort"}
 # From `helm install` to the last pod; more where many others work on the same machine.
 READY_SECONDS = int(os.environ.get("READY_SECONDS", "60"))
 
@@ -137,6 +138,10 @@ class Release(Namespace):
         if phase == "Failed":
             raise Failed(f"bodegactl {' '.join(arguments)}: {output}")
         return output
+
+    def verify(self):
+        """Fails when orders, stock and payments disagree."""
+        self.bodegactl("verify")
 
     @contextlib.contextmanager
     def forward(self, target="service/bodega-gateway", port="http"):

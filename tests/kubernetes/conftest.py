@@ -14,3 +14,12 @@ def shop(request):
     release.install("--wait", "--timeout", "3m", values=getattr(request.module, "VALUES", None))
     yield release
     release.delete()
+
+
+@pytest.fixture(scope="module")
+def url(shop):
+    """The gateway from outside: a node's port (NODE_PORT must be among the file's VALUES)."""
+    port = shop.get("service", "bodega-gateway")["spec"]["ports"][0]["nodePort"]
+    node = next(address["address"] for address in shop.get("nodes")["items"][0]["status"]["addresses"]
+                if address["type"] == "InternalIP")
+    return f"http://{node}:{port}"

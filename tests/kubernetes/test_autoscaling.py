@@ -4,8 +4,8 @@
 import datetime
 import time
 
-from cluster import wait_for
-from test_load import SETTLE_SECONDS, VALUES as NODE_PORT, customers, url  # noqa: F401
+from cluster import NODE_PORT, wait_for
+from traffic import SETTLE_SECONDS, nothing_fails
 
 RISE_SECONDS = 90
 VALUES = NODE_PORT | {
@@ -14,19 +14,19 @@ VALUES = NODE_PORT | {
 }
 
 
-def test_a_step_of_load(shop, url):  # noqa: F811
+def test_a_step_of_load(shop, url):
     hpa = lambda: shop.get("hpa", "bodega-gateway")["status"]
     wait_for(lambda: hpa().get("currentMetrics") and hpa()["desiredReplicas"] == 2, 180, "the autoscaler sees 2 idle pods")
     known = {pod["metadata"]["name"] for pod in shop.pods("gateway")}
-    with customers(url):
+    with nothing_fails(url):
         began = time.monotonic()
-        wait_for(lambda: hpa()["desiredReplicas"] > 2, RISE_SECONDS + SETTLE_SECONDS, "the autoscaler wants more")
+        wait_for(lambda: hpa()["desiredReplicas"] > 2, RISE_SECONDS - SETTLE_SECONDS, "the autoscaler wants more")
         print(f"wanted after {time.monotonic() - began:.0f} s")
         shop.wait_ready(60)
         for pod in shop.pods("gateway"):
             if pod["metadata"]["name"] not in known:
                 assert seconds_to_ready(pod) <= 5
-    with customers(url, rate="5"):
+    with nothing_fails(url, rate=5):
         wait_for(lambda: hpa()["desiredReplicas"] == 2 and len(shop.pods("gateway")) == 2, 300, "back to the least")
     assert shop.restarts() == {}
 

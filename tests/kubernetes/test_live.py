@@ -10,8 +10,8 @@ import urllib.request
 
 import pytest
 
-from cluster import PROGRAMS, Release, wait_for
-from test_load import VALUES, customers, url  # noqa: F401
+from cluster import NODE_PORT, PROGRAMS, Release, wait_for
+from traffic import nothing_fails
 
 BROUGHT_SECONDS = 150
 
@@ -20,7 +20,7 @@ BROUGHT_SECONDS = 150
 def shop(tmp_path_factory):
     release = Release("bodega-test-live").make()
     certificate(release, tmp_path_factory.mktemp("first"))
-    release.install("--wait", "--timeout", "3m", values={**VALUES, "tls.enabled": "true", "tls.existingSecret": "edge"})
+    release.install("--wait", "--timeout", "3m", values={**NODE_PORT, "tls.enabled": "true", "tls.existingSecret": "edge"})
     yield release
     release.delete()
 
@@ -49,9 +49,9 @@ def taken_over(release, source):
     return found
 
 
-def test_the_level_of_the_log(shop, url):  # noqa: F811
+def test_the_level_of_the_log(shop, url):
     before = taken_over(shop, "LIVE_CONFIG_DIR")
-    with customers(url):
+    with nothing_fails(url):
         for program in PROGRAMS:
             shop.kubectl("patch", "configmap", f"bodega-{program}-live", "--patch", '{"data": {"LOG_LEVEL": "warn"}}')
         wait_for(lambda: all(at > before[pod] for pod, at in taken_over(shop, "LIVE_CONFIG_DIR").items()), BROUGHT_SECONDS,
@@ -60,11 +60,11 @@ def test_the_level_of_the_log(shop, url):  # noqa: F811
     assert shop.restarts() == {}
 
 
-def test_the_certificate(shop, url, tmp_path):  # noqa: F811
+def test_the_certificate(shop, url, tmp_path):
     ports = {port["name"]: port["nodePort"] for port in shop.get("service", "bodega-gateway")["spec"]["ports"]}
     at = (urllib.parse.urlsplit(url).hostname, ports["https"])
     pods = {pod["metadata"]["name"] for pod in shop.pods("gateway")}
-    with customers(url):
+    with nothing_fails(url):
         new = certificate(shop, tmp_path)
         # Ten in a row: every gateway has it.
         wait_for(lambda: all(ssl.get_server_certificate(at) == new for _ in range(10)), BROUGHT_SECONDS, "the new certificate")

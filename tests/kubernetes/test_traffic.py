@@ -11,28 +11,12 @@ import time
 
 import pytest
 
-from cluster import PROGRAMS, wait_for
-from traffic import load, told
+from cluster import NODE_PORT, PROGRAMS, wait_for
+from traffic import RATE, load, nothing_fails, told
 
-RATE = float(os.environ.get("RATE", "200"))
 READY = 120
-VALUES = {"services.gateway.env.CONNECTION_AGE": "5s"}
+VALUES = NODE_PORT | {"services.gateway.env.CONNECTION_AGE": "5s"}
 AGE = 5
-
-
-@pytest.fixture(scope="module")
-def url(shop):
-    """The gateway as a load balancer reaches it; GATEWAY_URL says otherwise where services have no way from here."""
-    return os.environ.get("GATEWAY_URL") or f"http://{shop.get('service', 'bodega-gateway')['spec']['clusterIP']}:8080"
-
-
-@contextlib.contextmanager
-def nothing_fails(url, *options, rate=RATE):
-    with load(url, rate, *options) as report:
-        yield report
-    print(json.dumps(told(report)))
-    assert report["failed"] == 0, (told(report), report["timeline"])
-    assert report["ok"] > 0
 
 
 def test_a_client_with_one_connection_hears_of_an_upgrade_in_time(shop, url):
@@ -69,7 +53,7 @@ def test_a_pods_process_is_killed(shop, url, program):
     in_flight = max(entry["in_flight"] for entry in report["timeline"] if second <= entry["second"] <= second + 1)
     assert report["failed"] <= in_flight, told(report)
     assert all(failure["at"] < killed + 2 for failure in report["failures"]), told(report)
-    wait_for(lambda: settled(shop), 60, "verify finds nothing wrong")
+    shop.verify()
 
 
 def process_of(pod, program):
@@ -116,8 +100,3 @@ def asked_since(shop, before, program, port):
     """{pod: requests since then} of the pods that had any."""
     after = requests_of(shop, program, port)
     return {pod: after[pod] - before[pod] for pod in before if after[pod] > before[pod]}
-
-
-def settled(shop):
-    """Nothing is wrong that a second look still finds."""
-    return json.loads(shop.bodegactl("verify", "--output", "json"))["findings"] == []

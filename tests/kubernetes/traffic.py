@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The load (load.py) beside a test: it begins before the block and is told to stop after it."""
+"""The load (load.py) beside a test: it begins before the block and is told to stop after it. What counts as failed is
+said in clients.py."""
 
 import contextlib
 import json
@@ -7,9 +8,12 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 LOAD = os.path.join(os.path.dirname(os.path.abspath(__file__)), "load.py")
 SECONDS_MAX = 1200
+RATE = float(os.environ.get("RATE", "200"))
+SETTLE_SECONDS = 3  # of load before and after what is done under it
 
 
 @contextlib.contextmanager
@@ -25,6 +29,17 @@ def load(url, rate, *options):
     finally:
         process.send_signal(signal.SIGTERM)
         report.update(json.loads(process.communicate(timeout=60)[0]))
+
+
+@contextlib.contextmanager
+def nothing_fails(url, *options, rate=RATE):
+    """The same, and no request may have failed."""
+    with load(url, rate, *options) as report:
+        time.sleep(SETTLE_SECONDS)
+        yield report
+        time.sleep(SETTLE_SECONDS)
+    print(json.dumps(told(report)))
+    assert report["failed"] == 0 and report["ok"] == report["sent"] > 0, (told(report), report["timeline"])
 
 
 def told(report):
