@@ -9,10 +9,10 @@ SEED ?= 200
 PYTEST = .venv/bin/python -m pytest -q -n 3 --dist loadfile tests
 export CMAKE_C_COMPILER_LAUNCHER ?= $(shell command -v ccache)
 
-.PHONY: help deps build run stop logs status clean-run test test-unit test-api test-asan test-tsan lint lint-chart asan bench fuzz coverage rootfs image backing-image test-image clean
+.PHONY: help deps build run stop logs status clean-run test test-unit test-api test-asan test-tsan lint lint-chart asan bench fuzz coverage rootfs image backing-image test-image test-kubernetes clean
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z -]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
 
 deps: ## install what is missing: Debian's packages, the tests' tools, Swagger UI
 	@tools/deps
@@ -61,7 +61,7 @@ lint: ## formatting, static analysis, shell scripts, the packages' order
 	@tools/deps lint test
 	@tools/lint
 
-lint-chart: ## the Helm chart and k8s/ alone: unit tests, the API's schemas, good practice, drift; builds what it needs with Go
+lint-chart: ## the Helm chart, k8s/ and .github/workflows alone: unit tests, the API's schemas, good practice, drift; builds what it needs with Go
 	@tools/deps test
 	@tools/chart-tools --build
 	@tools/lint-chart

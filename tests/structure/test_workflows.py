@@ -4,13 +4,12 @@
 import glob
 import os
 import re
-import shutil
-import subprocess
 
 import pytest
 import yaml
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from conftest import ROOT
+
 WORKFLOWS = sorted(glob.glob(os.path.join(ROOT, ".github/workflows/*.yml")))
 WRITES = {  # job: what it may write, and nothing else
     ("codeql", "analyze"): {"security-events"},
@@ -64,11 +63,3 @@ def test_make_targets_are_there(workflow):
     called = set(re.findall(r"run: make ([a-z-]+)", workflow[1])) | set(re.findall(r"target: \[(.*)\]", workflow[1]))
     called = {target.strip() for targets_of_one in called for target in targets_of_one.split(",")}
     assert called <= targets, called - targets
-
-
-def test_actionlint():
-    tool = shutil.which("actionlint", path=os.path.join(ROOT, "build/tools") + os.pathsep + os.environ["PATH"])
-    if tool is None:
-        pytest.skip("there is no actionlint (tools/chart-tools --build makes it)")
-    done = subprocess.run([tool, *WORKFLOWS], capture_output=True, text=True, check=False, cwd=ROOT)
-    assert done.returncode == 0, done.stdout
