@@ -9,17 +9,14 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 
 import pytest
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-sys.path.insert(0, os.path.join(ROOT, "tools"))
+import servers
+from conftest import BUILD, ROOT
 
-import servers  # noqa: E402
-
-BODEGACTL = os.path.join(ROOT, os.environ.get("BUILD", "build/dev"), "bin", "bodegactl")
+BODEGACTL = os.path.join(ROOT, BUILD, "bin", "bodegactl")
 GOOSE = "github.com/pressly/goose/v3@v3.24.1"
 GOOSE_TAGS = "no_ydb no_clickhouse no_mssql no_mysql no_sqlite3 no_vertica no_libsql no_turso no_spanner no_starrocks"
 SERVICES = sorted(os.listdir(os.path.join(ROOT, "migrations")))

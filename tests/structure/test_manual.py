@@ -6,8 +6,9 @@ import subprocess
 
 import pytest
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-BODEGACTL = os.path.join(ROOT, os.environ.get("BUILD", "build/dev"), "bin", "bodegactl")
+from conftest import BUILD, ROOT
+
+BODEGACTL = os.path.join(ROOT, BUILD, "bin", "bodegactl")
 
 
 def run(*command, **more):
