@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from conftest import ROOT, Account, assert_problem, close_shop, http_client, log_in, make_product, make_shop, register
-from invariants import assert_no_open_transaction, assert_stock_adds_up, settle
+from invariants import assert_no_open_transaction, assert_stock_adds_up, eventually, settle
 
 REPEATS = 20
 WAITS_MAX = 60
@@ -239,10 +239,7 @@ def test_a_deleted_account_leaves_no_answers(shop, gateway, buyer, product):
     def left():
         return shop.postgres.sql("SELECT body FROM idempotency_keys WHERE body LIKE '%Ada Example%'", "orders_db")
 
-    end = time.monotonic() + SETTLE_SECONDS
-    while left():
-        assert time.monotonic() < end
-        time.sleep(0.05)
+    eventually(left, SETTLE_SECONDS, "answers are left")
 
 
 # ---- which operations ----

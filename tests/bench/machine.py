@@ -48,7 +48,7 @@ def cpu_with_children(pid):
 
 
 def memory(pid):
-    """(PSS, RSS) of a process in megabytes."""
+    """(PSS, RSS) of a process in MiB."""
     found = {}
     with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as rollup:
         for line in rollup:
@@ -59,7 +59,7 @@ def memory(pid):
 
 
 class PeakMemory:
-    """Watches processes while the block runs; .pss and .rss are the largest sums that were seen, in megabytes."""
+    """Watches processes while the block runs; .pss and .rss are the largest sums that were seen, in MiB."""
 
     def __init__(self, pids, every=0.3):
         self.pids = pids

@@ -48,10 +48,7 @@ def metric(shop, program, name, source):
 
 
 def wait(condition, what):
-    end = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < end, what
-        time.sleep(0.05)
+    servers.wait_for(condition, SECONDS, what)
 
 
 class Load(threading.Thread):
