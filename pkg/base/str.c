@@ -4,7 +4,7 @@
 
 static unsigned char lower(char c);
 static bool is_space(char c);
-static size_t utf8_step(const unsigned char *at, size_t left);
+static bool begins_with_eight_ascii(struct str s);
 
 bool str_eq_fold(struct str a, struct str b)
 {
@@ -87,18 +87,40 @@ bool str_to_int64(struct str s, int64_t *value)
 
 bool str_is_utf8(struct str s)
 {
-	const unsigned char *at = (const unsigned char *)s.at;
-	size_t left = s.len;
-
-	while (left > 0) {
-		const size_t step = utf8_step(at, left);
+	while (s.len > 0) {
+		const size_t step = begins_with_eight_ascii(s) ? 8 : str_utf8_sequence(s);
 
 		if (step == 0)
 			return false;
-		at += step;
-		left -= step;
+		s = str_skip(s, step);
 	}
 	return true;
+}
+
+/* RFC 3629, section 4: the second byte's range depends on the first; it is there that overlong
+ * forms, surrogates and what lies past U+10FFFF fall out. */
+size_t str_utf8_sequence(struct str s)
+{
+	if (s.len == 0)
+		return 0;
+
+	const unsigned char *at = (const unsigned char *)s.at;
+	const unsigned char first = at[0];
+	if (first < 0x80)
+		return 1;
+	if (first < 0xc2 || first > 0xf4)
+		return 0;
+
+	const size_t len = first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+	const unsigned char lowest = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80;
+	const unsigned char highest = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : 0xbf;
+	if (s.len < len || at[1] < lowest || at[1] > highest)
+		return 0;
+	for (size_t i = 2; i < len; i++) {
+		if ((at[i] & 0xc0) != 0x80)
+			return 0;
+	}
+	return len;
 }
 
 size_t str_utf8_length(struct str s)
@@ -120,33 +142,12 @@ static bool is_space(char c)
 	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
-/* Bytes of the well-formed sequence at `at`, 0 when it is none; eight ASCII bytes go at once. The
- * second byte's range is what keeps overlong forms, surrogates and what lies past U+10FFFF out
- * (RFC 3629, section 4). */
-static size_t utf8_step(const unsigned char *at, size_t left)
+static bool begins_with_eight_ascii(struct str s)
 {
-	unsigned char low = 0x80, high = 0xbf;
-	size_t size;
 	uint64_t eight;
 
-	if (left >= sizeof eight) {
-		memcpy(&eight, at, sizeof eight);
-		if ((eight & UINT64_C(0x8080808080808080)) == 0)
-			return sizeof eight;
-	}
-	if (*at < 0x80)
-		return 1;
-	if (*at < 0xc2 || *at > 0xf4)
-		return 0;
-	size = *at < 0xe0 ? 2 : *at < 0xf0 ? 3 : 4;
-	if (left < size)
-		return 0;
-	low = *at == 0xe0 ? 0xa0 : *at == 0xf0 ? 0x90 : low;
-	high = *at == 0xed ? 0x9f : *at == 0xf4 ? 0x8f : high;
-	if (at[1] < low || at[1] > high)
-		return 0;
-	for (size_t i = 2; i < size; i++)
-		if ((at[i] & 0xc0) != 0x80)
-			return 0;
-	return size;
+	if (s.len < sizeof eight)
+		return false;
+	memcpy(&eight, s.at, sizeof eight);
+	return (eight & UINT64_C(0x8080808080808080)) == 0;
 }

@@ -67,8 +67,23 @@ bool str_cut(struct str *rest, char separator, struct str *piece);
  * does not fit. */
 bool str_to_int64(struct str s, int64_t *value);
 
+/* 0 to 15; -1 when c is no hexadecimal digit. */
+static inline int str_hex_value(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	if (c >= 'A' && c <= 'F')
+		return c - 'A' + 10;
+	return -1;
+}
+
 /* Well-formed UTF-8 (RFC 3629: no overlong forms, no surrogates). */
 bool str_is_utf8(struct str s);
+
+/* The bytes of the well-formed UTF-8 sequence at the front; 0 when there is none. */
+size_t str_utf8_sequence(struct str s);
 
 /* How many code points well-formed UTF-8 has. */
 size_t str_utf8_length(struct str s);

@@ -4,6 +4,8 @@
 #include "base/list.h"
 #include "base/str.h"
 
+#include <limits.h>
+
 static void numbers_are_read_whole(void **state)
 {
 	static const struct {
@@ -138,6 +140,19 @@ static void utf8_is_told_from_other_bytes(void **state)
 	}
 }
 
+static void hexadecimal_digits_have_values(void **state)
+{
+	static const char digits[] = "0123456789abcdefABCDEF";
+
+	(void)state;
+	for (int c = CHAR_MIN; c <= CHAR_MAX; c++) {
+		const char *found = c != 0 ? strchr(digits, c) : NULL;
+		const int place = found != NULL ? (int)(found - digits) : -1;
+
+		assert_int_equal(str_hex_value((char)c), place < 16 ? place : place - 6);
+	}
+}
+
 static void a_ring_keeps_its_order(void **state)
 {
 	struct list anchor, a = {0}, b = {0}, c = {0};
@@ -166,6 +181,7 @@ int main(void)
 		cmocka_unit_test(comparisons),
 		cmocka_unit_test(pieces),
 		cmocka_unit_test(utf8_is_told_from_other_bytes),
+		cmocka_unit_test(hexadecimal_digits_have_values),
 		cmocka_unit_test(a_ring_keeps_its_order),
 	};
 

@@ -8,7 +8,6 @@
 #include "base/random.h"
 
 static uint64_t next_tick(void);
-static int hex_value(char c);
 static bool is_after_dash(size_t byte);
 
 struct uuid uuid_new(void)
@@ -35,7 +34,7 @@ bool uuid_parse(struct str text, struct uuid *id)
 	for (size_t i = 0; i < sizeof parsed.bytes; i++) {
 		if (is_after_dash(i) && *at++ != '-')
 			return false;
-		const int high = hex_value(*at++), low = hex_value(*at++);
+		const int high = str_hex_value(*at++), low = str_hex_value(*at++);
 		if (high < 0 || low < 0)
 			return false;
 		parsed.bytes[i] = (uint8_t)(high << 4 | low);
@@ -75,17 +74,6 @@ static uint64_t next_tick(void)
 
 	last = tick > last ? tick : last + 1;
 	return last;
-}
-
-static int hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
 }
 
 static bool is_after_dash(size_t byte)

@@ -8,7 +8,6 @@
 static enum fault read_bytes(struct scope *s, struct str raw);
 static enum fault decode(struct scope *s, struct str raw, struct str *decoded);
 static enum fault split(struct scope *s, struct target *target);
-static int hex_value(char c);
 
 enum fault target_read(struct scope *s, struct str raw, struct target *target)
 {
@@ -59,8 +58,8 @@ static enum fault decode(struct scope *s, struct str raw, struct str *decoded)
 		int value = (unsigned char)raw.at[i];
 
 		if (value == '%') {
-			const int high = i + 2 < raw.len ? hex_value(raw.at[i + 1]) : -1;
-			const int low = i + 2 < raw.len ? hex_value(raw.at[i + 2]) : -1;
+			const int high = i + 2 < raw.len ? str_hex_value(raw.at[i + 1]) : -1;
+			const int low = i + 2 < raw.len ? str_hex_value(raw.at[i + 2]) : -1;
 
 			if (high < 0 || low < 0)
 				return fail(s, FAULT_BAD_REQUEST,
@@ -97,15 +96,4 @@ static enum fault split(struct scope *s, struct target *target)
 			target->count = TARGET_SEGMENTS_MAX + 1;
 	}
 	return OK;
-}
-
-static int hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
 }

@@ -271,13 +271,10 @@ int json_hex4(struct str digits)
 	if (digits.len < 4)
 		return -1;
 	for (size_t i = 0; i < 4; i++) {
-		const char c = digits.at[i];
-		if (c >= '0' && c <= '9')
-			value = value * 16 + (c - '0');
-		else if ((c | 0x20) >= 'a' && (c | 0x20) <= 'f')
-			value = value * 16 + ((c | 0x20) - 'a' + 10);
-		else
+		const int digit = str_hex_value(digits.at[i]);
+		if (digit < 0)
 			return -1;
+		value = value * 16 + digit;
 	}
 	return value;
 }

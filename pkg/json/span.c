@@ -24,38 +24,12 @@ size_t json_plain_span(struct str text)
 		n += plain;
 		if ((unsigned char)text.at[n] < 0x80)
 			break;
-		const size_t step = json_utf8_sequence(str_skip(text, n));
+		const size_t step = str_utf8_sequence(str_skip(text, n));
 		if (step == 0)
 			break;
 		n += step;
 	}
 	return n;
-}
-
-/* RFC 3629, section 4: the second byte's range depends on the first; it is there that overlong
- * forms, surrogates and what lies past U+10FFFF fall out. */
-size_t json_utf8_sequence(struct str text)
-{
-	if (text.len == 0)
-		return 0;
-
-	const unsigned char *at = (const unsigned char *)text.at;
-	const unsigned char first = at[0];
-	if (first < 0x80)
-		return 1;
-	if (first < 0xc2 || first > 0xf4)
-		return 0;
-
-	const size_t len = first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
-	const unsigned char lowest = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80;
-	const unsigned char highest = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : 0xbf;
-	if (text.len < len || at[1] < lowest || at[1] > highest)
-		return 0;
-	for (size_t i = 2; i < len; i++) {
-		if ((at[i] & 0xc0) != 0x80)
-			return 0;
-	}
-	return len;
 }
 
 /* The top bit of the first of the next eight bytes that is not plain ASCII (those above it may be

@@ -6,6 +6,3 @@
 /* How many bytes at the front may stand in a JSON string as they are: well-formed UTF-8 without
  * control characters, '"' and '\'. */
 size_t json_plain_span(struct str text);
-
-/* The bytes of the well-formed UTF-8 sequence at the front; 0 when there is none. */
-size_t json_utf8_sequence(struct str text);

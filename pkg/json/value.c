@@ -7,13 +7,13 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/money.h"
-#include "json/span.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
 
 enum { NAME_SHOWN_MAX = 64 }; /* bytes of a name in a path: clients may send any */
 
+static struct path path_minor(struct scope *s, const struct path *path);
 static void set_text(struct report *r, const struct path *path, const struct field *field,
 	struct str text, struct str *member);
 static void set_enum(struct report *r, const struct path *path, const struct field *field,
@@ -129,14 +129,6 @@ void value_set_money(struct report *r, const struct path *path, const struct fie
 		*member = amount.at != NULL ? from_amount : from_minor;
 }
 
-struct path path_minor(struct scope *s, const struct path *path)
-{
-	return (struct path){
-		.parent = path->parent,
-		.name = scope_format(s, "%.*s_minor", STR_ARG(path->name)),
-	};
-}
-
 bool value_check_count(
 	struct report *r, const struct path *path, const struct field *field, size_t count)
 {
@@ -155,6 +147,15 @@ struct field value_element(const struct field *field)
 	return (struct field){.type = FIELD_TEXT, .min = 1, .max = field->of_max};
 }
 
+/* The path of x_minor beside x. */
+static struct path path_minor(struct scope *s, const struct path *path)
+{
+	return (struct path){
+		.parent = path->parent,
+		.name = scope_format(s, "%.*s_minor", STR_ARG(path->name)),
+	};
+}
+
 static void set_text(struct report *r, const struct path *path, const struct field *field,
 	struct str text, struct str *member)
 {
@@ -162,7 +163,7 @@ static void set_text(struct report *r, const struct path *path, const struct fie
 	int64_t length = 0;
 
 	while (rest.len > 0) {
-		const struct str character = str_of(rest.at, json_utf8_sequence(rest));
+		const struct str character = str_of(rest.at, str_utf8_sequence(rest));
 		if (character.len == 0) {
 			report_wrong(r, path, field, "format", " in UTF-8");
 			return;
@@ -311,7 +312,7 @@ static void add_path(struct buf *b, const struct path *path)
 	if (path->parent != NULL)
 		buf_char(b, '.');
 	while (shown < name.len && shown < NAME_SHOWN_MAX) {
-		const size_t step = json_utf8_sequence(str_skip(name, shown));
+		const size_t step = str_utf8_sequence(str_skip(name, shown));
 		shown += step > 0 ? step : 1;
 	}
 	buf_add(b, str_of(name.at, shown));

@@ -43,9 +43,6 @@ void value_set(struct report *r, const struct path *path, const struct field *fi
 void value_set_money(struct report *r, const struct path *path, const struct field *field,
 	struct str amount, struct str minor, int64_t *member);
 
-/* The path of x_minor beside x. */
-struct path path_minor(struct scope *s, const struct path *path);
-
 /* How many elements a TEXTS, UUIDS or ARRAY may have: reports and returns false if it is not so. */
 bool value_check_count(
 	struct report *r, const struct path *path, const struct field *field, size_t count);

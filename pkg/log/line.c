@@ -45,7 +45,6 @@ static bool has_secret_word(const char *key);
 static struct str url_password(struct str value);
 static struct str authority_password(struct str value);
 static const char *find_scheme_end(struct str value);
-static size_t utf8_size(struct str s);
 
 void line_make(struct line *line, const char *service, const struct log_context *context,
 	enum level level, const char *message, const struct log_pair *pairs)
@@ -200,7 +199,7 @@ static size_t plain_bytes(struct str value)
 static struct str add_odd(struct line *line, struct str value)
 {
 	const unsigned char c = (unsigned char)*value.at;
-	const size_t size = c < 0x80 ? 1 : utf8_size(value);
+	const size_t size = str_utf8_sequence(value);
 
 	if (size > 1)
 		add_raw(line, str_of(value.at, size));
@@ -314,13 +313,4 @@ static const char *find_scheme_end(struct str value)
 			return at;
 	}
 	return NULL;
-}
-
-/* Bytes of the well-formed character that s starts with, 0 when it starts with none. */
-static size_t utf8_size(struct str s)
-{
-	for (size_t size = 2; size <= 4 && size <= s.len; size++)
-		if (str_is_utf8(str_of(s.at, size)))
-			return size;
-	return 0;
 }

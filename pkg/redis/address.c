@@ -6,7 +6,6 @@ static bool parse_path_url(struct scope *s, struct str rest, struct redis_addres
 static bool parse_host(struct scope *s, struct str authority, struct redis_address *a);
 static bool parse_user(struct scope *s, struct str user, struct redis_address *a);
 static bool decode(struct scope *s, struct str text, struct str *out);
-static int hex(char c);
 
 bool redis_url_valid(struct str url)
 {
@@ -102,20 +101,13 @@ static bool decode(struct scope *s, struct str text, struct str *out)
 			to[len++] = text.at[i];
 			continue;
 		}
-		if (i + 2 >= text.len || hex(text.at[i + 1]) < 0 || hex(text.at[i + 2]) < 0)
+		const int high = i + 2 < text.len ? str_hex_value(text.at[i + 1]) : -1;
+		const int low = i + 2 < text.len ? str_hex_value(text.at[i + 2]) : -1;
+		if (high < 0 || low < 0)
 			return false;
-		to[len++] = (char)(hex(text.at[i + 1]) << 4 | hex(text.at[i + 2]));
+		to[len++] = (char)(high << 4 | low);
 		i += 2;
 	}
 	*out = str_of(to, len);
 	return true;
-}
-
-static int hex(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
