@@ -19,8 +19,6 @@ enum {
 	REDIS_CONNECT_US = 1000000,
 	REDIS_BACK_OFF_MIN_US = 50000,
 	REDIS_BACK_OFF_MAX_US = 2000000,
-	REDIS_SCRIPTS_MAX = 16,
-	REDIS_SHA_LEN = 40,
 };
 
 /* What a Redis URL says. */
@@ -77,11 +75,6 @@ struct redis {
 	uint16_t port;
 	unsigned attempts;
 	bool told; /* that it is away has been logged */
-	struct {
-		const struct redis_script *script;
-		char sha[REDIS_SHA_LEN + 1];
-	} scripts[REDIS_SCRIPTS_MAX];
-	size_t script_count;
 	struct {
 		struct gauge *up;
 		struct counter *lost;

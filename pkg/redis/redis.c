@@ -3,12 +3,8 @@
  * thrown away, so that the answers after it still belong to their commands. */
 #include "redis/redis.h"
 
-#include <openssl/evp.h>
-
 #include "base/check.h"
 #include "redis/link.h"
-
-enum { WORDS_MAX = 32 };
 
 /* On the fiber's stack while it waits. */
 struct call {
@@ -19,7 +15,6 @@ struct call {
 static void on_answer(struct redis_op *op, enum fault fault, const redisReply *answer);
 static enum fault read_answer(struct scope *s, const redisReply *answer, struct redis_reply *reply);
 static void copy_answer(struct scope *s, const redisReply *answer, struct redis_reply *reply);
-static const char *script_sha(struct redis *r, const struct redis_script *script);
 
 enum fault redis_command(
 	struct task *t, const struct str *words, size_t count, struct redis_reply *reply)
@@ -78,50 +73,4 @@ static void copy_answer(struct scope *s, const redisReply *answer, struct redis_
 	default:
 		break;
 	}
-}
-
-/* ---- scripts ---- */
-
-enum fault redis_script_run(struct task *t, const struct redis_script *script,
-	const struct str *keys, size_t key_count, const struct str *values, size_t value_count,
-	struct redis_reply *reply)
-{
-	struct scope *s = &t->scope;
-	struct str words[WORDS_MAX] = {STR("EVALSHA"), str_from(script_sha(redis_here(), script)),
-		scope_format(s, "%zu", key_count)};
-	size_t count = 3;
-
-	CHECK(3 + key_count + value_count <= WORDS_MAX);
-	for (size_t i = 0; i < key_count; i++)
-		words[count++] = keys[i];
-	for (size_t i = 0; i < value_count; i++)
-		words[count++] = values[i];
-	const enum fault fault = redis_command(t, words, count, reply);
-	if (fault != FAULT_INTERNAL || !str_starts(s->detail, STR("Redis: NOSCRIPT")))
-		return fault;
-	scope_forgive(s);
-	words[0] = STR("EVAL");
-	words[1] = str_from(script->lua);
-	return redis_command(t, words, count, reply);
-}
-
-/* Computed once for a thread and script. */
-static const char *script_sha(struct redis *r, const struct redis_script *script)
-{
-	unsigned char digest[REDIS_SHA_LEN / 2];
-	size_t i = 0;
-
-	CHECK(r != NULL);
-	while (i < r->script_count && r->scripts[i].script != script)
-		i++;
-	if (i == r->script_count) {
-		CHECK(i < REDIS_SCRIPTS_MAX);
-		CHECK(EVP_Digest(script->lua, strlen(script->lua), digest, NULL, EVP_sha1(),
-			      NULL) == 1);
-		for (size_t n = 0; n < sizeof digest; n++)
-			snprintf(r->scripts[i].sha + 2 * n, 3, "%02x", digest[n]);
-		r->scripts[i].script = script;
-		r->script_count++;
-	}
-	return r->scripts[i].sha;
 }

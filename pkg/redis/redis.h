@@ -8,8 +8,8 @@
 struct redis;
 
 struct redis_config {
-	struct str url; /* redis://[:password@]host:port[/db] or unix:///path; read anew from
-	                   url_file at each connect */
+	struct str url; /* redis://[[user]:password@]host[:port][/db] or unix:///path[?db=n]; read
+	                   anew from url_file at each connect */
 	const char *url_file;
 	int64_t command_timeout_us; /* a slower answer counts as none, and the connection is
 	                               replaced */
@@ -40,14 +40,4 @@ struct redis_reply {
 /* Runs one command given as words (binary safe). FAULT_UNAVAILABLE at once while away,
  * FAULT_OVERLOADED, an error answer is FAULT_INTERNAL with its text. Suspends. */
 enum fault redis_command(struct task *t, const struct str *words, size_t count,
-	struct redis_reply *reply) MUST_CHECK;
-
-struct redis_script {
-	const char *name;
-	const char *lua;
-};
-
-/* By EVALSHA, and once by EVAL when the server does not know it yet. Suspends. */
-enum fault redis_script_run(struct task *t, const struct redis_script *script,
-	const struct str *keys, size_t key_count, const struct str *values, size_t value_count,
 	struct redis_reply *reply) MUST_CHECK;

@@ -165,35 +165,6 @@ static void answers_of_the_gone_are_thrown_away(void **state)
 	assert_string_equal(job.text, "mine");
 }
 
-static enum fault run_script(struct task *t, struct job *job)
-{
-	static const struct redis_script script = {
-		.name = "test", .lua = "return {KEYS[1], ARGV[1], tonumber(ARGV[2])}"};
-	struct redis_reply reply;
-
-	TRY(redis_script_run(t, &script, (const struct str[]){STR("a")}, 1,
-		(const struct str[]){STR("b"), STR("3")}, 2, &reply));
-	job->number = reply.count == 3 ? reply.items[2].integer : -1;
-	job_keep(job, reply.items[1].text);
-	return OK;
-}
-
-static void scripts(void **state)
-{
-	(void)state;
-	for (int i = 0; i < 3; i++) { /* unknown, known, forgotten */
-		struct job job = {.run = run_script};
-
-		if (i == 2)
-			(void)command("SCRIPT FLUSH");
-		job_start(loop, &job);
-		job_wait(loop, &job);
-		assert_int_equal(job.fault, OK);
-		assert_int_equal(job.number, 3);
-		assert_string_equal(job.text, "b");
-	}
-}
-
 /* ---- Redis goes and comes ---- */
 
 static void killed_and_started_again(void **state)
@@ -370,7 +341,6 @@ int main(void)
 		cmocka_unit_test(commands),
 		cmocka_unit_test(many_at_once),
 		cmocka_unit_test(answers_of_the_gone_are_thrown_away),
-		cmocka_unit_test(scripts),
 		cmocka_unit_test(killed_and_started_again),
 		cmocka_unit_test(stopped),
 		cmocka_unit_test(what_waits_is_bounded),
