@@ -151,7 +151,7 @@ static bool next_file(struct str *whole, struct file *file)
 enum fault config_live_take(
 	struct scope *s, struct str whole, const struct config_table *tables, size_t count)
 {
-	union value values[LIVE_FIELDS_MAX];
+	union value values[LIVE_FIELDS_MAX] = {{0}}; /* of what is optional and not given */
 	struct str rest = whole;
 	struct file file;
 	enum fault fault = OK;

@@ -137,6 +137,28 @@ static void what_has_no_file_is_as_before(void **state)
 	assert_int_equal(settings.number, 3);
 }
 
+static void what_is_optional_and_has_no_file_is_zero(void **state)
+{
+	static const struct config_field optional[] = {
+		{"T_NUMBER", CONFIG_INT, offsetof(__typeof__(settings), number), CONFIG_OPTIONAL,
+			"A number.", 1, 10, .live = true},
+	};
+	const struct config_table table = {optional, 1, &settings};
+	struct str with, without;
+
+	(void)state;
+	put("T_NUMBER", "7");
+	assert_int_equal(config_live_read(&scope, directory, &with), OK);
+	take_away("T_NUMBER");
+	assert_int_equal(config_live_read(&scope, directory, &without), OK);
+	/* nothing between the two, so that the second finds what the first has left on the stack */
+	const enum fault taken = config_live_take(&scope, with, &table, 1);
+	const enum fault again = config_live_take(&scope, without, &table, 1);
+	assert_int_equal(taken, OK);
+	assert_int_equal(again, OK);
+	assert_int_equal(settings.number, 0);
+}
+
 static void all_or_nothing(void **state)
 {
 	(void)state;
@@ -225,6 +247,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(files_are_values),
 		TEST(what_has_no_file_is_as_before),
+		TEST(what_is_optional_and_has_no_file_is_zero),
 		TEST(all_or_nothing),
 		TEST(a_config_map_is_read_in_one_state),
 		TEST(what_cannot_be_read_is_told),

@@ -47,6 +47,7 @@ static bool is_not_empty(const struct config_field *field, struct str piece);
 static bool is_url(const struct config_field *field, struct str url);
 static bool is_within(const struct config_field *field, int64_t value);
 static bool to_duration(struct str value, int64_t *us);
+static struct str duration_text(struct scope *s, int64_t us);
 static enum fault reject(struct scope *s, const struct config_field *field, struct str value,
 	const char *format, ...) PRINTF_LIKE(4, 5);
 static struct str listed(struct scope *s, const char *choices, struct str suffix);
@@ -55,17 +56,6 @@ enum fault config_parse(
 	struct scope *s, const struct config_field *field, struct str value, void *member)
 {
 	return parsers[field->type](s, field, value, member);
-}
-
-struct str config_duration(struct scope *s, int64_t us)
-{
-	const struct unit *unit = units;
-
-	while (us % unit->us != 0)
-		unit++;
-	if (us == 0)
-		return STR("0s");
-	return scope_format(s, "%" PRId64 "%s", us / unit->us, unit->name.at);
 }
 
 static enum fault parse_text(
@@ -112,8 +102,8 @@ static enum fault parse_int(
 static enum fault parse_duration(
 	struct scope *s, const struct config_field *field, struct str value, void *member)
 {
-	const struct str min = config_duration(s, field->min);
-	const struct str max = config_duration(s, field->max);
+	const struct str min = duration_text(s, field->min);
+	const struct str max = duration_text(s, field->max);
 	int64_t us;
 
 	if (to_duration(value, &us) && is_within(field, us)) {
@@ -253,6 +243,18 @@ static bool to_duration(struct str value, int64_t *us)
 			return true;
 	}
 	return false;
+}
+
+/* "500ms", "30m": the largest unit that fits without a rest. */
+static struct str duration_text(struct scope *s, int64_t us)
+{
+	const struct unit *unit = units;
+
+	while (us % unit->us != 0)
+		unit++;
+	if (us == 0)
+		return STR("0s");
+	return scope_format(s, "%" PRId64 "%s", us / unit->us, unit->name.at);
 }
 
 static enum fault reject(struct scope *s, const struct config_field *field, struct str value,

@@ -11,6 +11,3 @@ enum fault config_parse(struct scope *s, const struct config_field *field, struc
 /* The member from the environment or the table's default, as config_load. */
 enum fault config_load_member(
 	struct scope *s, const struct config_field *field, void *member) MUST_CHECK;
-
-/* "500ms", "30m": the largest unit that fits without a rest. */
-struct str config_duration(struct scope *s, int64_t us);
