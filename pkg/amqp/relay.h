@@ -34,4 +34,4 @@ enum fault relay_leave(struct task *t, struct relay *r) MUST_CHECK;
 
 /* A job: forgets events that were published 7 days ago, and what the inbox needs no more. Suspends.
  */
-enum fault relay_sweep(struct task *t);
+enum fault relay_sweep(struct task *t) MUST_CHECK;

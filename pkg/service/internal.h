@@ -148,7 +148,7 @@ void keys_init(void);
 void keys_take(struct service_thread *t);
 
 /* The job that fetches the keys again and again. Suspends. */
-enum fault keys_refresh(struct task *t);
+enum fault keys_refresh(struct task *t) MUST_CHECK;
 
 /* Fetches them because a token names an unknown one, unless that was tried a short while ago. */
 enum fault keys_fetch_soon(struct task *t) MUST_CHECK;
@@ -156,7 +156,8 @@ enum fault keys_fetch_soon(struct task *t) MUST_CHECK;
 /* ---- authenticate.c ---- */
 
 /* For server_config.authenticate. Suspends. */
-enum fault authenticate(struct task *t, const struct request *request, struct caller *caller);
+enum fault authenticate(
+	struct task *t, const struct request *request, struct caller *caller) MUST_CHECK;
 
 /* ---- admin.c ---- */
 

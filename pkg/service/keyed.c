@@ -202,7 +202,7 @@ enum fault keyed_from(
 	return OK;
 }
 
-/* As RFC 8941 strings are sent and as they are, without quotes, alike. */
+/* Quotes round it, as round a string of RFC 8941, are part of the key. */
 enum fault keyed_check(struct scope *s, struct str key)
 {
 	bool fine = key.len > 0 && key.len <= KEY_CHARS_MAX;

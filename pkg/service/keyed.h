@@ -97,5 +97,5 @@ enum fault keyed_record(struct task *t, const struct keyed *keyed, const struct 
 		pg_text(keyed_location(reply)), pg_text((reply)->body)
 struct str keyed_location(const struct reply *reply);
 
-/* A job: forgets what was answered more than 24 hours ago. */
-enum fault keyed_sweep(struct task *t);
+/* A job: forgets what was answered more than 24 hours ago. Suspends. */
+enum fault keyed_sweep(struct task *t) MUST_CHECK;

@@ -307,9 +307,8 @@ static void check_peer(
 		if (addresses[i].at == NULL || !upstream_address_valid(addresses[i]))
 			fail_field(s, scope_format(s, "the URL of %s", peer->name), "format",
 				"must be http://host:port with a name or a numeric address, "
-				"without "
-				"a path: %.*s",
-				STR_ARG(urls.at[i]));
+				"without a path; number %zu is not",
+				i + 1); /* not shown: it may hold a password */
 	}
 	if (urls.count > UPSTREAM_ADDRESSES_MAX)
 		fail_field(s, scope_format(s, "the URL of %s", peer->name), "length",

@@ -155,6 +155,16 @@ static void each_mistake_is_named(void **state)
 	}
 }
 
+static void a_password_in_a_peers_url_is_not_shown(void **state)
+{
+	(void)state;
+	setenv("PRODUCTS_URL", "http://127.0.0.1:8082,http://user:hunter2@127.0.0.1:8082", 1);
+	assert_int_equal(settings_load(&s, &service, &settings), FAULT_INVALID);
+	assert_non_null(s.errors);
+	assert_null(memmem(s.errors->message.at, s.errors->message.len, "hunter2", 7));
+	assert_true(str_ends(s.errors->message, STR("number 2 is not")));
+}
+
 static void more_addresses_than_a_peer_may_have(void **state)
 {
 	char urls[(UPSTREAM_ADDRESSES_MAX + 1) * sizeof "http://127.0.0.1:8082,"] = "";
@@ -213,6 +223,7 @@ int main(void)
 		TEST(defaults_and_what_is_given),
 		TEST(threads_follow_the_cpus),
 		TEST(each_mistake_is_named),
+		TEST(a_password_in_a_peers_url_is_not_shown),
 		TEST(more_addresses_than_a_peer_may_have),
 		TEST(all_mistakes_are_named_at_once),
 		TEST(users_needs_no_peer_for_its_own_keys),
