@@ -3,8 +3,7 @@
 
 #include "fiber/task.h"
 
-/* Threads for what would block a loop: password hashing, name resolution, RSA signing. One pool a
- * process. */
+/* Threads for what would block a loop: hashing passwords, RSA signing. (Host names: lookup.h.) */
 struct blocking_pool;
 
 /* `name` (at most 15 bytes) is the threads'; `niceness` is added to theirs. At most queue_max jobs

@@ -92,7 +92,6 @@ void loop_turn(struct loop *l, int32_t wait_ms)
 	run_hooks(l);
 	h2o_timeout__do_post_callback(l->h2o); /* runs what was written above to its end */
 	l->turning = false;
-	atomic_fetch_add_explicit(&l->turns, 1, memory_order_relaxed);
 }
 
 void loop_stop(struct loop *l)
@@ -108,11 +107,6 @@ int64_t loop_now_us(struct loop *l)
 	if (l->now_us == 0)
 		l->now_us = clock_monotonic_us();
 	return l->now_us;
-}
-
-uint64_t loop_turns(const struct loop *l)
-{
-	return atomic_load_explicit(&l->turns, memory_order_relaxed);
 }
 
 void loop_timer_set(struct loop *l, struct loop_timer *timer, int64_t at_us)

@@ -6,7 +6,7 @@
 
 /* A thread's event loop: libh2o's loop, and over it one heap of timers, the ready queue of fibers,
  * end-of-turn hooks and messages from other threads. A turn: sockets → due timers → messages →
- * ready fibers (until none is ready) → hooks. Everything here belongs to the loop's thread, but
+ * ready fibers → hooks. Everything here belongs to the loop's thread, but
  * loop_post and loop_stop. */
 struct loop;
 
@@ -26,8 +26,8 @@ struct loop_limits {
 /* Makes the loop of the calling thread. */
 struct loop *loop_new(struct loop_limits limits);
 
-/* Nothing may be left in it: no task, timer or watch. Waits for jobs of blocking pools that nobody
- * waits for any more. Gives the thread's spare memory back. */
+/* Nothing may be left in it: no task, timer or watch. Waits for look-ups, and for jobs of blocking
+ * pools that nobody waits for any more. Gives the thread's spare memory back. */
 void loop_free(struct loop *l);
 
 /* The calling thread's loop, NULL when it has none. */
@@ -47,9 +47,6 @@ void loop_stop(struct loop *l);
 
 /* clock_monotonic_us as of this turn: read at its first use after the turn's wait. */
 int64_t loop_now_us(struct loop *l);
-
-/* Turns since the start: liveness looks whether it moves. From any thread. */
-uint64_t loop_turns(const struct loop *l);
 
 /* ---- timers ---- */
 

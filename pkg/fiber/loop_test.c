@@ -115,7 +115,6 @@ static void a_turn_waits_for_the_next_timer_and_no_longer(void **state)
 {
 	struct loop_timer timer = {.fire = record_order};
 	const int64_t start_us = clock_monotonic_us();
-	const uint64_t turns = loop_turns(loop);
 
 	(void)state;
 	fired = fired_early = 0;
@@ -125,7 +124,6 @@ static void a_turn_waits_for_the_next_timer_and_no_longer(void **state)
 	assert_int_equal(fired, 1);
 	assert_int_equal(fired_early, 0);
 	assert_in_range(clock_monotonic_us() - start_us, 20000, 10 * S);
-	assert_int_equal(loop_turns(loop), turns + 1);
 }
 
 /* ---- end of turn ---- */
@@ -417,9 +415,12 @@ static void the_owner_may_close_its_descriptor_first(void **state)
 	(void)state;
 	connect_peer(&p, &other);
 	close(p.fd);
-	loop_turn(loop, 0);
+	assert_int_equal(write(other, "x", 1), 1);
+	loop_turn(loop, 1000);
+	assert_int_equal(p.readable, 1); /* by the duplicate */
 	loop_watch_free(&p.watch);
 	loop_turn(loop, 0);
+	assert_int_equal(p.readable, 1);
 	close(other);
 }
 

@@ -38,7 +38,7 @@ struct loop {
 	struct list ready; /* of tasks */
 	size_t task_count;
 	size_t watch_count;
-	size_t job_count; /* of blocking pools, under way for this loop */
+	size_t job_count; /* jobs of blocking pools and look-ups under way for this loop */
 
 	struct list hooks;
 
@@ -48,7 +48,6 @@ struct loop {
 	_Atomic(struct list *) messages; /* a stack, linked by next */
 	atomic_bool stop;
 	atomic_uint callers; /* inside loop_post or loop_stop: loop_free waits for them */
-	atomic_uint_fast64_t turns;
 };
 
 /* Runs ready tasks, at most LOOP_RESUMES_MAX. */
