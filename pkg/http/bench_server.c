@@ -69,7 +69,6 @@ static void *work(void *arg)
 int main(int argc, char **argv)
 {
 	struct server_config config = {
-		.name = "bench",
 		.routes = routes,
 		.route_count = sizeof routes / sizeof routes[0],
 		.address = STR("127.0.0.1"),

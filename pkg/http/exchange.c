@@ -59,11 +59,8 @@ static struct exchange *exchange_new(struct server_worker *w, const struct site 
 	memset(e, 0, offsetof(struct exchange, reply));
 	memset((char *)e + offsetof(struct exchange, fault), 0,
 		sizeof *e - offsetof(struct exchange, fault));
-	memset(&e->reply, 0, offsetof(struct reply, headers));
-	e->reply.header_count = 0;
-	e->reply.stream = NULL;
-	e->reply.stream_bytes = -1;
-	e->reply.live = NULL;
+	e->reply.arena = NULL;
+	reply_reset(&e->reply);
 	e->magic = EXCHANGE_MAGIC;
 	e->worker = w;
 	e->site = site;

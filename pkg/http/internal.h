@@ -45,6 +45,9 @@ struct listener {
 
 enum { LISTENERS_MAX = 3 };
 
+/* HTTP/2: streams that a client may have open at a time, on a connection. */
+enum { HTTP2_STREAMS_MAX = 100 };
+
 /* Streams by the time of their next visit; see live.c. */
 enum { LIVE_SLOTS = 32 };
 

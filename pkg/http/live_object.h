@@ -13,7 +13,8 @@ struct live_bytes {
 	size_t room;
 };
 
-/* How a kind does what both must do. None of them frees the stream but flush and cut. */
+/* How a kind does what both must do. None of them frees the stream but heartbeat, flush
+ * and cut. */
 struct live_ops {
 	/* Appends a message to what waits. */
 	void (*append)(struct live *l, struct str id, struct str json);

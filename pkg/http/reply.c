@@ -21,6 +21,7 @@ void reply_reset(struct reply *reply)
 	reply->header_count = 0;
 	reply->stream = NULL;
 	reply->stream_bytes = -1;
+	reply->live = NULL;
 }
 
 enum fault reply_json(struct reply *reply, int status, struct str json)

@@ -18,7 +18,6 @@ enum {
 	BODY_BYTES_BEYOND = 64 << 10,
 	/* Over idling, head and body together; the sweep has the real times. */
 	MARGIN_MS = 600000,
-	STREAMS_MAX = 100, /* running at a time, a connection */
 	HEARTBEAT_US = 25000000, /* less than the minute after which proxies give up */
 };
 
@@ -96,7 +95,7 @@ static void configure(struct server *s)
 	s->h2o.http1.req_timeout = (uint64_t)waits_us / 1000 + MARGIN_MS;
 	s->h2o.http1.upgrade_to_http2 = 0; /* HTTP/2 begins in begin_http2 only */
 	s->h2o.http2.idle_timeout = (uint64_t)waits_us / 1000 + MARGIN_MS;
-	s->h2o.http2.max_concurrent_requests_per_connection = STREAMS_MAX;
+	s->h2o.http2.max_concurrent_requests_per_connection = HTTP2_STREAMS_MAX;
 }
 
 static void register_host(struct server *s, struct site *site, const char *name)

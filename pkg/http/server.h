@@ -10,7 +10,6 @@ struct server;
 struct server_worker;
 
 struct server_config {
-	const char *name; /* of the program: metrics, Server header is not sent */
 	const struct route *routes;
 	size_t route_count;
 	const struct route *admin_routes; /* on the admin port only */

@@ -30,7 +30,6 @@ void test_server_init(
 {
 	*ts = (struct test_server){.worker_count = workers, .limits = LOOP_LIMITS_DEFAULT};
 	ts->config = (struct server_config){
-		.name = "test",
 		.routes = routes,
 		.route_count = count,
 		.address = STR("127.0.0.1"),

@@ -16,7 +16,6 @@
 enum {
 	PREFACE_BYTES = 24,
 	HEAD_BYTES = H2O_HTTP2_FRAME_HEADER_SIZE,
-	STREAMS_MAX = 100, /* that a client may have open */
 	REFUSED_MAX = 16, /* a connection, remembered; of older ones libh2o resets the streams */
 	NO_ERROR = 0
 };
@@ -31,7 +30,7 @@ struct unseen {
 	struct {
 		uint32_t stream;
 		size_t bytes;
-	} at[STREAMS_MAX];
+	} at[HTTP2_STREAMS_MAX];
 	size_t count;
 };
 
@@ -184,7 +183,7 @@ static size_t *unseen_of(struct unseen *unseen, uint32_t stream)
 	for (size_t i = 0; i < unseen->count; i++)
 		if (unseen->at[i].stream == stream)
 			return &unseen->at[i].bytes;
-	if (unseen->count == STREAMS_MAX)
+	if (unseen->count == HTTP2_STREAMS_MAX)
 		return NULL;
 	unseen->at[unseen->count].stream = stream;
 	unseen->at[unseen->count].bytes = 0;

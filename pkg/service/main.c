@@ -130,7 +130,6 @@ static bool open_server(void)
 	const struct service *const service = process.service;
 	const struct settings *const settings = &process.settings;
 	struct server_config config = {
-		.name = service->name,
 		.admin_routes = admin_routes,
 		.admin_route_count = admin_route_count,
 		.fallback = service->fallback,
