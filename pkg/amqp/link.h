@@ -19,7 +19,7 @@ struct link;
 
 /* All of it on the link's thread. */
 struct link_use {
-	const char *name; /* of the thread and in metrics: "publish", at most 15 bytes */
+	const char *name; /* of the thread and in metrics: "amqp-publish", at most 15 bytes */
 	/* The connection and its channel are open: declare, subscribe. False: it is of no use;
 	 * link_failed has said why. */
 	bool (*opened)(struct link *l, void *owner);

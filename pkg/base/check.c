@@ -3,8 +3,6 @@
  * is broken. */
 #include "base/check.h"
 
-#include <stddef.h>
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>

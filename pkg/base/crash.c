@@ -30,7 +30,7 @@ enum fault crash_points_arm(struct scope *s)
 		return OK;
 	armed = find(name);
 	if (armed == NULL)
-		return fail_field(s, STR("BODEGA_FAULT"), "choice",
+		return fail_field(s, STR("BODEGA_FAULT"), "value",
 			"must be a point that --crash-points lists, not %.*s", STR_ARG(name));
 	if (rest.at != NULL && (!str_to_int64(rest, &nth) || nth < 1))
 		return fail_field(s, STR("BODEGA_FAULT"), "format",

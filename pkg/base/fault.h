@@ -41,7 +41,7 @@ struct field_error {
 	struct field_error *next;
 	struct str field; /* "items[2].quantity" */
 	const char *code; /* "required", "unknown", "duplicate", "type", "range", "length",
-	                     "format", "value", "read_only" */
+	                     "format", "value", "unknown_product" */
 	struct str message;
 };
 

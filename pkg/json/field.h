@@ -90,13 +90,9 @@ enum { FIELDS_MAX = 64 };
 		.name = (name_), .kind = FIELD_IGNORED \
 	}
 
-/* JSON_BYTES_MAX is kept by http. Answers of our own services may hold a page of 100 resources. */
-enum {
-	JSON_BYTES_MAX = 256 << 10,
-	JSON_TOKENS_MAX = 4096,
-	JSON_LENIENT_TOKENS_MAX = 64 << 10,
-	JSON_DEPTH_MAX = 32
-};
+/* How long a text may be is kept by http. Answers of our own services may hold a page of 100
+ * resources. */
+enum { JSON_TOKENS_MAX = 4096, JSON_LENIENT_TOKENS_MAX = 64 << 10, JSON_DEPTH_MAX = 32 };
 
 /* Reads a JSON object into *value, which holds the defaults. Strict RFC 8259 in UTF-8, without lone
  * surrogates; every bad field is recorded with its path. FAULT_BAD_JSON (not JSON, too deep, too

@@ -22,7 +22,7 @@ enum level log_level(void);
 bool log_level_parse(struct str name, enum level *level);
 const char *log_level_name(enum level level);
 
-/* Lines dropped since the start, for a metric. */
+/* Lines dropped since the start; the log itself tells of them. */
 uint64_t log_dropped(void);
 
 /* A key and its value. Values of keys that name secrets (password, token, authorization, cookie, …)

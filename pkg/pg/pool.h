@@ -116,7 +116,8 @@ void pg_tx_given(struct pg_tx *tx, struct pg_conn *c);
 
 bool pg_is_error(const PGresult *result);
 
-/* What an error answer means, recorded in s. *again: the same may succeed when run again. */
+/* What an error answer means, recorded in the task's scope. *again: the same may succeed when run
+ * again. */
 enum fault pg_fault(struct task *t, const struct pg_op *op, bool *again);
 
 /* The session is of no more use: statements are gone, or the server became a replica. */
