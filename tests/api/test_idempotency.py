@@ -373,13 +373,15 @@ def test_cancelling_a_payment_under_way_is_answered_again(shop, buyer, product):
 
 
 def test_a_key_costs_no_round_trip(orders, buyer, product):
-    """Bodega-Waits tells how often a request waited."""
-    person, waits = elsewhere(orders, buyer), []
-    for headers in ({}, key()):
+    """Bodega-Waits tells how often a request waited; one that had to connect to somebody waited once more, hence the least."""
+    person = elsewhere(orders, buyer)
+
+    def waits(headers):
         answer = person.post("/api/v1/orders", ordered(product), headers={**headers, "Bodega-Fault": f"fail:{WAITS_MAX}"})
         assert answer.status_code == 201
-        waits.append(int(answer.headers["bodega-waits"]))
-    assert waits[0] == waits[1], waits
+        return int(answer.headers["bodega-waits"])
+
+    assert min(waits({}) for _ in range(5)) == min(waits(key()) for _ in range(5))
 
 
 @pytest.mark.parametrize("seed", range(6))
