@@ -125,52 +125,10 @@ static const char *column(const char *name)
 
 /* ---- the schema ---- */
 
-/* By a plan for any values, where reading a whole table is the last resort. */
-static void assert_indexed(size_t i, const struct pg_statement *statement)
-{
-	char sql[256] = "EXPLAIN EXECUTE planned";
-	size_t len = strlen(sql);
-
-	PQclear(PQprepare(world.observer, "planned", statement->sql, 0, NULL));
-	PGresult *result = PQdescribePrepared(world.observer, "planned");
-	const int count = PQnparams(result);
-	PQclear(result);
-	for (int p = 0; p < count; p++)
-		len += (size_t)snprintf(sql + len, sizeof sql - len, "%sNULL", p == 0 ? "(" : ", ");
-	snprintf(sql + len, sizeof sql - len, "%s", count > 0 ? ")" : "");
-
-	result = PQexec(world.observer, sql);
-	if (PQresultStatus(result) != PGRES_TUPLES_OK)
-		fail_row(i, "%s: %s", statement->name, PQerrorMessage(world.observer));
-	for (int row = 0; row < PQntuples(result); row++) {
-		if (strstr(PQgetvalue(result, row, 0), "Seq Scan") != NULL)
-			fail_row(i, "%s: %s", statement->name, PQgetvalue(result, row, 0));
-	}
-	PQclear(result);
-	observe("DEALLOCATE planned");
-}
-
-static void every_statement_has_its_index(void **state)
+static void statements_fit_the_schema(void **state)
 {
 	(void)state;
-	observe("SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan");
-	for (size_t i = 0; i < store_schema.statement_count; i++)
-		assert_indexed(i, store_schema.statements[i]);
-	observe("RESET enable_seqscan; RESET plan_cache_mode");
-}
-
-static void every_statement_prepares(void **state)
-{
-	(void)state;
-	for (size_t i = 0; i < store_schema.statement_count; i++) {
-		const struct pg_statement *statement = store_schema.statements[i];
-		PGresult *result =
-			PQprepare(world.observer, statement->name, statement->sql, 0, NULL);
-		if (PQresultStatus(result) != PGRES_COMMAND_OK)
-			fail_row(i, "%s: %s", statement->name, PQerrorMessage(world.observer));
-		PQclear(result);
-	}
-	observe("DEALLOCATE ALL");
+	assert_statements_fit(&store_schema, NULL);
 }
 
 /* Puts the one order into a state past all guards. */
@@ -766,8 +724,7 @@ static void many_go_together_and_each_by_its_own_claim(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(every_statement_prepares),
-		cmocka_unit_test(every_statement_has_its_index),
+		cmocka_unit_test(statements_fit_the_schema),
 		cmocka_unit_test_setup(code_and_database_have_the_same_transitions, placed_order),
 		cmocka_unit_test_setup(the_database_guards_orders, placed_order),
 		cmocka_unit_test_setup(the_database_guards_payments, placed_order),

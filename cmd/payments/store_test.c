@@ -129,18 +129,10 @@ static bool refused(const char *sql)
 
 /* ---- the schema ---- */
 
-static void every_statement_prepares(void **state)
+static void statements_fit_the_schema(void **state)
 {
 	(void)state;
-	for (size_t i = 0; i < store_schema.statement_count; i++) {
-		const struct pg_statement *statement = store_schema.statements[i];
-		PGresult *result =
-			PQprepare(world.observer, statement->name, statement->sql, 0, NULL);
-		if (PQresultStatus(result) != PGRES_COMMAND_OK)
-			fail_row(i, "%s: %s", statement->name, PQerrorMessage(world.observer));
-		PQclear(result);
-	}
-	observe("DEALLOCATE ALL");
+	assert_statements_fit(&store_schema, NULL);
 }
 
 /* Puts the one payment into a state past all guards. */
@@ -580,7 +572,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, nothing_yet, borne_out)
 #define TEST_WEBHOOK(name) cmocka_unit_test_setup_teardown(name, one_webhook, borne_out)
 	const struct CMUnitTest tests[] = {
-		TEST(every_statement_prepares),
+		TEST(statements_fit_the_schema),
 		TEST(only_these_transitions_exist),
 		TEST(the_database_guards_payments),
 		TEST(whoever_changes_a_payment_it_is_booked),

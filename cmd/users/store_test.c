@@ -229,18 +229,10 @@ static int somebody(void **state)
 
 /* ---- the schema ---- */
 
-static void every_statement_prepares(void **state)
+static void statements_fit_the_schema(void **state)
 {
 	(void)state;
-	for (size_t i = 0; i < store_schema.statement_count; i++) {
-		const struct pg_statement *statement = store_schema.statements[i];
-		PGresult *result =
-			PQprepare(world.observer, statement->name, statement->sql, 0, NULL);
-		if (PQresultStatus(result) != PGRES_COMMAND_OK)
-			fail_row(i, "%s: %s", statement->name, PQerrorMessage(world.observer));
-		PQclear(result);
-	}
-	observe("DEALLOCATE ALL");
+	assert_statements_fit(&store_schema, "signing_keys");
 }
 
 /* ---- accounts ---- */
@@ -751,7 +743,7 @@ static int teardown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(every_statement_prepares),
+		cmocka_unit_test(statements_fit_the_schema),
 		cmocka_unit_test_setup(registration_writes_account_and_session, nobody),
 		cmocka_unit_test_setup(names_are_taken_in_any_case, somebody),
 		cmocka_unit_test_setup(accounts_are_found_in_any_case, somebody),

@@ -53,3 +53,50 @@ static inline enum fault run(enum fault (*work)(struct task *t, struct job *job)
 	job_finish(&job);
 	return job.fault;
 }
+
+static inline void prepare_fitting(size_t i, const struct pg_statement *statement)
+{
+	PGresult *result = PQprepare(world.observer, "fitting", statement->sql, 0, NULL);
+
+	if (PQresultStatus(result) != PGRES_COMMAND_OK)
+		fail_row(i, "%s: %s", statement->name, PQresultErrorMessage(result));
+	PQclear(result);
+}
+
+static inline PGresult *explain_fitting(void)
+{
+	PGresult *described = PQdescribePrepared(world.observer, "fitting");
+	char sql[256] = "EXPLAIN EXECUTE fitting";
+	size_t len = strlen(sql);
+
+	for (int p = 0; p < PQnparams(described); p++)
+		len += (size_t)snprintf(sql + len, sizeof sql - len, "%sNULL", p == 0 ? "(" : ", ");
+	snprintf(sql + len, sizeof sql - len, "%s", PQnparams(described) > 0 ? ")" : "");
+	PQclear(described);
+	return PQexec(world.observer, sql);
+}
+
+/* Every statement fits the schema, and has an index for what it looks for: its plan for any values
+ * reads a whole table as the last resort only. `small`: but for this one (or NULL). */
+static inline void assert_statements_fit(const struct pg_schema *schema, const char *small)
+{
+	char harmless[64];
+
+	snprintf(harmless, sizeof harmless, "Seq Scan on %s", small != NULL ? small : "-");
+	observe("SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan");
+	for (size_t i = 0; i < schema->statement_count; i++) {
+		prepare_fitting(i, schema->statements[i]);
+		PGresult *plan = explain_fitting();
+		if (PQresultStatus(plan) != PGRES_TUPLES_OK)
+			fail_row(i, "%s: %s", schema->statements[i]->name,
+				PQresultErrorMessage(plan));
+		for (int row = 0; row < PQntuples(plan); row++) {
+			const char *line = PQgetvalue(plan, row, 0);
+			if (strstr(line, "Seq Scan") != NULL && strstr(line, harmless) == NULL)
+				fail_row(i, "%s: %s", schema->statements[i]->name, line);
+		}
+		PQclear(plan);
+		observe("DEALLOCATE fitting");
+	}
+	observe("RESET enable_seqscan; RESET plan_cache_mode");
+}
