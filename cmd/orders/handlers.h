@@ -51,6 +51,11 @@ enum fault order_of_path(
 enum fault set_status(struct task *t, const struct request *request,
 	const struct status_change *wanted, struct reply *reply) MUST_CHECK;
 
+/* What set_status would refuse as the order stands: for those who do something else first.
+ * Suspends. */
+enum fault check_status(struct task *t, const struct request *request,
+	const struct status_change *wanted) MUST_CHECK;
+
 /* If-Match against the order's version. */
 enum fault check_version(
 	struct scope *s, const struct request *request, const struct order *order) MUST_CHECK;

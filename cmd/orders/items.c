@@ -46,6 +46,10 @@ enum fault order_replace(struct task *t, const struct request *request, struct r
 			&t->scope, STR("status"), "required", "needs `status`, `items`, or both");
 	if (wanted.status >= 0 && !caller_is_staff(&request->caller))
 		return fail(&t->scope, FAULT_FORBIDDEN, "only support and admin set the status");
+
+	const struct status_change status = {wanted.status, wanted.note, wanted.tracking_number};
+	if (wanted.status >= 0 && wanted.items.count > 0)
+		TRY(check_status(t, request, &status)); /* or the items alone would change */
 	if (wanted.items.count > 0)
 		TRY(amend(t, request, &wanted.items, NULL, reply));
 	if (wanted.status < 0)
@@ -55,8 +59,7 @@ enum fault order_replace(struct task *t, const struct request *request, struct r
 	if (wanted.items.count > 0) /* If-Match was of the version before */
 		then.header_count = 0;
 	reply_reset(reply);
-	return set_status(t, &then,
-		&(struct status_change){wanted.status, wanted.note, wanted.tracking_number}, reply);
+	return set_status(t, &then, &status, reply);
 }
 
 static enum fault amend(struct task *t, const struct request *request, const struct items *changes,

@@ -31,6 +31,7 @@ static enum fault begin_change(struct task *t, const struct order *order,
 static enum fault cancel_payment(struct task *t, const struct order *order,
 	const struct change *change, struct keyed *key, struct reply *reply);
 static enum fault ask_cancel(struct task *t, struct pg_tx *tx, void *arg);
+static enum fault check_tracking(struct scope *s, const struct status_change *wanted);
 static enum fault check_payment(
 	struct scope *s, const struct request *request, const struct new_payment *payment);
 static enum fault check_refund(
@@ -58,10 +59,23 @@ enum fault set_status(struct task *t, const struct request *request,
 		.note = wanted->note,
 		.tracking_number = wanted->tracking_number,
 	};
-	if (change.tracking_number.at != NULL && change.to != STATUS_SHIPPED)
-		return fail_field(&t->scope, STR("tracking_number"), "value",
-			"goes with the status shipped only");
+
+	TRY(check_tracking(&t->scope, wanted));
 	return change_order(t, request, &change, NULL, reply);
+}
+
+enum fault check_status(
+	struct task *t, const struct request *request, const struct status_change *wanted)
+{
+	const struct transition *transition;
+	struct scope *s = &t->scope;
+	struct order order;
+
+	TRY(check_tracking(s, wanted));
+	TRY(order_of_path(t, request, &order));
+	TRY(check_version(s, request, &order));
+	TRY(check_mover(s, request, &order, status_wanted(wanted)));
+	return find_transition(s, &order, status_wanted(wanted), &transition);
 }
 
 /* POST /orders/{id}/cancel: 200 with the order, its goods back in stock. */
@@ -217,6 +231,13 @@ static enum fault ask_cancel(struct task *t, struct pg_tx *tx, void *arg)
 	keys_reply(asking->reply, STR_NONE, &now);
 	asking->reply->status = 202;
 	return asking->key != NULL ? keyed_answer(t, tx, asking->key, asking->reply, &kept) : OK;
+}
+
+static enum fault check_tracking(struct scope *s, const struct status_change *wanted)
+{
+	if (wanted->tracking_number.at == NULL || status_wanted(wanted) == STATUS_SHIPPED)
+		return OK;
+	return fail_field(s, STR("tracking_number"), "value", "goes with the status shipped only");
 }
 
 /* What each method needs, and who may use it. */

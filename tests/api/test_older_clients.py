@@ -5,7 +5,7 @@ import uuid
 
 import pytest
 
-from conftest import PASSWORD, Account, make_product
+from conftest import PASSWORD, Account, make_product, place_order
 
 
 def mail():
@@ -141,3 +141,15 @@ def test_somebody_elses_user_id_is_refused(gateway, seller, someone, support):
     assert isinstance(support, Account)
     order = ok(support("POST", "/orders", json={**body, "user_id": someone.id}), 201)
     assert order["user_id"] == someone.id
+
+
+def test_items_and_a_status_come_together_or_not_at_all(seller, someone, support):
+    product = make_product(seller, stock_quantity=9)["id"]
+    order = place_order(someone, product, 2).json()["id"]
+    more = {"items": [{"product_id": product, "quantity": 5}]}
+    for wrong, status in [({"status": "shipped"}, 409), ({"status": "confirmed", "tracking_number": "T1"}, 422)]:
+        answer = support("PUT", f"/orders/{order}", json={**more, **wrong})
+        assert answer.status_code == status, answer.text
+        assert [item["quantity"] for item in someone.get(f"/orders/{order}").json()["items"]] == [2]
+    changed = ok(support("PUT", f"/orders/{order}", json={**more, "status": "cancelled"}))
+    assert changed["status"] == "cancelled" and [item["quantity"] for item in changed["items"]] == [5]
