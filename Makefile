@@ -99,9 +99,9 @@ test-image: rootfs ## what the image holds; where there is Docker, how it runs, 
 	@if docker version >/dev/null 2>&1; then tools/image && tools/image backing; fi
 	@.venv/bin/python -m pytest -q tests/image
 
-test-kubernetes: ## the chart on a real cluster: that of KUBECONFIG, or ../shared/cluster
+test-kubernetes: ## the chart on a real cluster: that of KUBECONFIG, or ../shared/cluster (TESTS=tests/kubernetes/test_x.py: those alone)
 	@tools/deps build image test
-	@tests/kubernetes/run
+	@tests/kubernetes/run $(TESTS)
 
 clean: ## remove what was built
 	@rm -rf build
