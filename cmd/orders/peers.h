@@ -62,14 +62,14 @@ static inline void serve_peer(struct raw_connection *c)
 		peer->calls++;
 		if (peer->is_down)
 			return;
+		if (peer->sql != NULL && peer->sql_after-- == 0) {
+			run_sql(peer->sql);
+			peer->sql = NULL;
+		}
 		if (peer->refuse != NULL && peer->lose == 0) {
 			write_reply(c, peer->refuse->status, str_from(peer->refuse->body));
 			peer->refuse = NULL;
 			continue;
-		}
-		if (peer->sql != NULL && peer->sql_after-- == 0) {
-			run_sql(peer->sql);
-			peer->sql = NULL;
 		}
 		if (peer->lose > 0) {
 			struct raw_connection nowhere = {.server = c->server, .fd = -1};

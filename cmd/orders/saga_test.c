@@ -611,6 +611,31 @@ static void what_products_refuses_changes_nothing(void **state)
 	assert_string_equal(items(), "7350 3 2 7");
 }
 
+/* Later products may have what it refused. */
+static void a_refusal_that_was_not_written_is_not_told(void **state)
+{
+	static const char we_die[] = "UPDATE orders SET lease_token = lease_token + 1";
+
+	(void)state;
+	products.refuse = &too_little;
+	products.sql = we_die;
+	assert_int_equal(run(amend), FAULT_ORDER_BUSY);
+	assert_string_equal(orders(), "pending amending");
+	end_leases();
+	assert_int_equal(run(recover), OK);
+	assert_string_equal(items(), "7350 2 2 7");
+
+	placed(state);
+	reservations[0].state = "released";
+	products.sql = we_die;
+	assert_int_equal(run(pay_by_card), FAULT_ORDER_BUSY);
+	assert_string_equal(orders(), "pending committing");
+	reservations[0].state = "held";
+	end_leases();
+	assert_int_equal(run(recover), OK);
+	assert_string_equal(orders(), "paid idle");
+}
+
 static void items_that_were_reserved_are_written_by_recovery(void **state)
 {
 	(void)state;
@@ -893,6 +918,7 @@ int main(void)
 		cmocka_unit_test_setup(a_refund_that_broke_off_is_finished, delivered),
 		cmocka_unit_test_setup(items_and_reservation_move_together, placed),
 		cmocka_unit_test_setup(what_products_refuses_changes_nothing, placed),
+		cmocka_unit_test_setup(a_refusal_that_was_not_written_is_not_told, placed),
 		cmocka_unit_test_setup(items_that_were_reserved_are_written_by_recovery, placed),
 		cmocka_unit_test_setup(a_repeat_that_is_refused_decides_nothing, placed),
 		cmocka_unit_test_setup(a_total_too_large_puts_the_old_items_back, fresh),
