@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The log's level, secrets and the certificate change in place: every pod takes them up, none is restarted, and customers
+"""The log's level, secrets between services and the certificate change in place: every pod takes them up, none is restarted, and customers
 notice nothing. The kubelet needs up to a minute and a half to bring a change into a pod, the programs 2 s more."""
 
+import base64
+import contextlib
+import json
 import re
+import secrets
 import ssl
 import subprocess
 import urllib.parse
@@ -36,6 +40,17 @@ def certificate(release, folder):
         return file.read()
 
 
+@contextlib.contextmanager
+def everybody_takes_over(shop, source):
+    """What the block changes, within the time that there is for it, and in the pods that there were."""
+    before = taken_over(shop, source)
+    yield
+    wait_for(lambda: all(at > before[pod] for pod, at in taken_over(shop, source).items()), BROUGHT_SECONDS,
+             f"every pod takes over its {source}")
+    assert set(taken_over(shop, source)) == set(before), "the same pods"
+    assert shop.restarts() == {}
+
+
 def taken_over(release, source):
     """When each pod took that over last, in seconds since 1970; 0: it never did."""
     found = {}
@@ -50,14 +65,21 @@ def taken_over(release, source):
 
 
 def test_the_level_of_the_log(shop, url):
-    before = taken_over(shop, "LIVE_CONFIG_DIR")
-    with nothing_fails(url):
+    with nothing_fails(url), everybody_takes_over(shop, "LIVE_CONFIG_DIR"):
         for program in PROGRAMS:
             shop.kubectl("patch", "configmap", f"bodega-{program}-live", "--patch", '{"data": {"LOG_LEVEL": "warn"}}')
-        wait_for(lambda: all(at > before[pod] for pod, at in taken_over(shop, "LIVE_CONFIG_DIR").items()), BROUGHT_SECONDS,
-                 "every pod takes over its level")
-    assert set(taken_over(shop, "LIVE_CONFIG_DIR")) == set(before), "the same pods"
-    assert shop.restarts() == {}
+
+
+def test_a_secret_of_each_pair(shop, url):
+    """In three steps: the new one is known to both before either signs with it, and the old one until nobody does."""
+    lines = [line.split() for line in base64.b64decode(shop.secrets()["internal-secrets"]).decode().splitlines()]
+    both = [(line, base64.b64encode(secrets.token_bytes(32)).decode()) for line in lines]
+    with nothing_fails(url):
+        for step in ([f"{caller} {called} {old} {new}" for (caller, called, old), new in both],
+                     [f"{caller} {called} {new} {old}" for (caller, called, old), new in both],
+                     [f"{caller} {called} {new}" for (caller, called, _), new in both]):
+            with everybody_takes_over(shop, "INTERNAL_SECRETS"):
+                shop.kubectl("patch", "secret", "bodega", "--patch", json.dumps({"stringData": {"internal-secrets": "\n".join(step)}}))
 
 
 def test_the_certificate(shop, url, tmp_path):
