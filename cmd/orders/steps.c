@@ -26,7 +26,7 @@ static enum fault decline(struct task *t, struct claim *claim, const struct char
 static enum fault give_up(struct task *t, struct claim *claim);
 static void name_order(struct scope *s, const struct uuid *order_id);
 static void refuse(struct task *t, struct claim *claim, enum fault why);
-static enum fault written(struct claim *claim, enum fault fault);
+static enum fault forget_unless_written(struct claim *claim, enum fault fault);
 static void refuse_payment(
 	struct task *t, struct claim *claim, struct str reason, struct str message);
 static bool is_by_card(const struct claim *claim);
@@ -88,7 +88,7 @@ static enum fault amending(struct task *t, struct claim *claim)
 	}
 	if (fault != OK)
 		refuse(t, claim, fault);
-	return written(claim, keys_finish(t, claim));
+	return forget_unless_written(claim, keys_finish(t, claim));
 }
 
 /* The order's own lines, under one more revision. */
@@ -137,7 +137,7 @@ static enum fault committing(struct task *t, struct claim *claim)
 	if (fault == FAULT_RELEASED || fault == FAULT_INSUFFICIENT_STOCK) {
 		name_order(&t->scope, &claim->order_id);
 		refuse(t, claim, fault);
-		return written(claim, give_up(t, claim));
+		return forget_unless_written(claim, give_up(t, claim));
 	}
 	TRY(fault);
 	claim->charge.is_sold = true;
@@ -240,8 +240,8 @@ static void refuse(struct task *t, struct claim *claim, enum fault why)
 	claim->refusal_words = t->scope;
 }
 
-/* Whoever takes the step up may be granted what products refused, unless that was written. */
-static enum fault written(struct claim *claim, enum fault fault)
+/* A refusal by products: until it is written, whoever takes the step up may be granted the same. */
+static enum fault forget_unless_written(struct claim *claim, enum fault fault)
 {
 	if (fault != OK)
 		claim->refusal = OK;

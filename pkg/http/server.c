@@ -85,9 +85,6 @@ static void configure(struct server *s)
 	const struct server_config *config = &s->config;
 	const int64_t waits_us = config->idle_timeout_us + config->head_timeout_us;
 
-	/* libh2o's own choice is twice that, and would be half of what a busy connection costs;
-	 * the same for all servers, so set before any of their threads reads it */
-	h2o_socket_buffer_prototype._initial_buf.capacity = H2O_SOCKET_INITIAL_INPUT_BUFFER_SIZE;
 	h2o_config_init(&s->h2o);
 	s->h2o.server_name = h2o_iovec_init(NULL, 0);
 	s->h2o.max_request_entity_size = body_bytes_max(config) + BODY_BYTES_BEYOND;

@@ -49,6 +49,8 @@ struct server_worker *server_worker_new(struct server *s, struct loop *l, struct
 	w->sweep.fire = on_sweep;
 	w->resume.fire = on_resume;
 	live_wheel_init(w);
+	/* this thread's; libh2o's own choice is twice that, for no use */
+	h2o_socket_buffer_prototype._initial_buf.capacity = H2O_SOCKET_INITIAL_INPUT_BUFFER_SIZE;
 	h2o_context_init(&w->h2o, loop_h2o(l), &s->h2o);
 	if (!listen_all(w, error)) {
 		server_worker_free(w);

@@ -61,6 +61,7 @@ static void give_back(void *source);
 static void wake_writer(void);
 static void *write_lines(void *arg);
 static void wait_for_lines(void);
+static void gather(void);
 static bool write_all_sources(void);
 static void report_dropped(void);
 static void write_out(struct str bytes);
@@ -218,7 +219,7 @@ static void *write_lines(void *arg)
 	while (!atomic_load(&stopping)) {
 		wait_for_lines();
 		if (!atomic_load(&stopping))
-			poll(&(struct pollfd){.fd = sink.wake_fd, .events = POLLIN}, 1, GATHER_MS);
+			gather();
 		while (write_all_sources())
 			;
 		report_dropped();
@@ -237,6 +238,15 @@ static void wait_for_lines(void)
 	if (write_all_sources() && atomic_exchange(&writer_sleeps, false))
 		return; /* else someone has woken us, and the count must be read */
 	(void)!read(sink.wake_fd, &count, sizeof count);
+}
+
+/* A wake-up is taken off the descriptor, or it would cut short all later gathering too. */
+static void gather(void)
+{
+	uint64_t count;
+
+	if (poll(&(struct pollfd){.fd = sink.wake_fd, .events = POLLIN}, 1, GATHER_MS) > 0)
+		(void)!read(sink.wake_fd, &count, sizeof count);
 }
 
 /* False when there was nothing. */

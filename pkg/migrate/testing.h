@@ -66,9 +66,10 @@ static inline void prepare_fitting(size_t i, const struct pg_statement *statemen
 static inline PGresult *explain_fitting(void)
 {
 	PGresult *described = PQdescribePrepared(world.observer, "fitting");
-	char sql[256] = "EXPLAIN EXECUTE fitting";
+	char sql[1024] = "EXPLAIN EXECUTE fitting"; /* of 160 parameters */
 	size_t len = strlen(sql);
 
+	assert_in_range(PQnparams(described), 0, 160);
 	for (int p = 0; p < PQnparams(described); p++)
 		len += (size_t)snprintf(sql + len, sizeof sql - len, "%sNULL", p == 0 ? "(" : ", ");
 	snprintf(sql + len, sizeof sql - len, "%s", PQnparams(described) > 0 ? ")" : "");

@@ -23,6 +23,8 @@ static enum fault connect_finish(struct task *t, struct upstream_connection *c);
 static void discard(struct upstream_connection **c);
 static void send_some(struct upstream_connection *c);
 static void on_readable(void *owner);
+static ssize_t read_first(struct upstream_connection *c);
+static ssize_t read_more(struct upstream_connection *c);
 static void on_writable(void *owner);
 static void on_timer(struct loop_timer *timer);
 
@@ -303,10 +305,7 @@ static void on_readable(void *owner)
 		loop_watch_read(c->watch, false);
 		return;
 	}
-	if (c->in == NULL)
-		c->in = malloc(c->in_cap);
-	CHECK(c->in != NULL);
-	const ssize_t n = read(c->fd, c->in + before, c->in_cap - before);
+	const ssize_t n = c->in == NULL ? read_first(c) : read_more(c);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n < 0 && errno == ETIMEDOUT) { /* a machine or its network is gone, not a program */
@@ -324,6 +323,37 @@ static void on_readable(void *owner)
 		upstream_stream_input(c->stream, before);
 	else
 		wake(c);
+}
+
+/* As a rule it has the whole answer, which then takes no more memory than it needs. */
+static ssize_t read_first(struct upstream_connection *c)
+{
+	static _Thread_local char in[UPSTREAM_HEAD_BYTES_MAX];
+	const ssize_t n = read(c->fd, in, sizeof in);
+
+	if (n <= 0)
+		return n;
+	c->in = malloc((size_t)n);
+	CHECK(c->in != NULL);
+	c->in_size = (size_t)n;
+	memcpy(c->in, in, (size_t)n);
+	return n;
+}
+
+static ssize_t read_more(struct upstream_connection *c)
+{
+	upstream_connection_widen(c, c->in_cap);
+	return read(c->fd, c->in + c->in_len, c->in_cap - c->in_len);
+}
+
+void upstream_connection_widen(struct upstream_connection *c, size_t cap)
+{
+	c->in_cap = cap;
+	if (c->in_size >= cap)
+		return;
+	c->in = realloc(c->in, cap);
+	CHECK(c->in != NULL);
+	c->in_size = cap;
 }
 
 static void on_writable(void *owner)

@@ -102,7 +102,8 @@ struct upstream_connection {
 	struct iovec unsent[2]; /* of the request; borrowed from the task */
 	char *in; /* what the peer sent, NULL until it has */
 	size_t in_len;
-	size_t in_cap;
+	size_t in_size; /* allocated */
+	size_t in_cap; /* what it may grow to */
 	struct wait *waiting; /* the call that waits for input or the connect */
 	struct upstream_stream *stream; /* takes the input instead */
 };
@@ -133,6 +134,9 @@ void upstream_connection_keep(struct upstream_connection **c);
 
 /* Closes it and gives its slot back. Clears *c; NULL is allowed. */
 void upstream_connection_drop(struct upstream_connection **c);
+
+/* Makes room for that many bytes of input, in one place from then on. */
+void upstream_connection_widen(struct upstream_connection *c, size_t cap);
 
 /* Reading stops by itself when the input is full; this takes it up again. */
 void upstream_connection_read(struct upstream_connection *c);

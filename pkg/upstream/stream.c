@@ -44,9 +44,7 @@ struct stream *upstream_stream_new(struct upstream_connection **c, const struct 
 		.rest = *rest,
 		.timer.fire = on_late};
 	*c = NULL;
-	s->c->in_cap = STREAM_BYTES_MAX;
-	s->c->in = realloc(s->c->in, s->c->in_cap);
-	CHECK(s->c->in != NULL);
+	upstream_connection_widen(s->c, STREAM_BYTES_MAX);
 	s->c->stream = s;
 	if (s->c->ended)
 		upstream_stream_input(s, s->c->in_len);

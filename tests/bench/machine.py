@@ -48,18 +48,18 @@ def cpu_with_children(pid):
 
 
 def memory(pid):
-    """(PSS, RSS) of a process in MiB."""
+    """(PSS, RSS) of a process in MB."""
     found = {}
     with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as rollup:
         for line in rollup:
             name, _, rest = line.partition(":")
             if name in ("Pss", "Rss"):
-                found[name] = int(rest.split()[0]) / 1024
+                found[name] = int(rest.split()[0]) * 1024 / 1e6
     return found["Pss"], found["Rss"]
 
 
 class PeakMemory:
-    """Watches processes while the block runs; .pss and .rss are the largest sums that were seen, in MiB."""
+    """Watches processes while the block runs; .pss and .rss are the largest sums that were seen, in MB."""
 
     def __init__(self, pids, every=0.3):
         self.pids = pids

@@ -12,6 +12,7 @@ at SIGINT or SIGTERM; exit status 1 when a request failed. What counts as failed
 import argparse
 import asyncio
 import collections
+import itertools
 import json
 import math
 import random
@@ -165,14 +166,19 @@ async def offer(arguments, customers):
     tally, running, stop = Tally(), set(), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    print("begun", file=sys.stderr, flush=True)
-    begin = time.monotonic()
-    for n in range(int(arguments.rate * arguments.seconds)):
+    begin, settle = time.monotonic(), int(arguments.rate * arguments.settle)
+    end = int(arguments.rate * arguments.seconds)
+    for n in itertools.count():
+        if n == settle:
+            print("begun", file=sys.stderr, flush=True)
+        if stop.is_set():
+            end = min(end, n + settle)
+            stop.clear()
+        if n >= end:
+            break
         due = begin + n / arguments.rate
         if (ahead := due - time.monotonic()) > 0:
             await asyncio.sleep(ahead)
-        if stop.is_set():
-            break
         running.add(task := asyncio.create_task(one(clients[by_http2(n, arguments.h2_share)], customers, tally, due)))
         task.add_done_callback(running.discard)
     if running:
@@ -188,6 +194,8 @@ def main():
     parser.add_argument("--url", required=True, help="the gateway: http:// (HTTP/2 by prior knowledge) or https:// (by ALPN)")
     parser.add_argument("--rate", type=float, default=200, help="requests a second in all (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=60, help="how long (default: %(default)s)")
+    parser.add_argument("--settle", type=float, default=0,
+                        help="seconds of requests before it says \"begun\", and after it is told to stop (default: %(default)s)")
     parser.add_argument("--h1-connections", type=int, default=16, help="kept by HTTP/1.1 (default: %(default)s)")
     parser.add_argument("--h2-connections", type=int, default=8, help="kept by HTTP/2 (default: %(default)s)")
     parser.add_argument("--h2-share", type=float, default=0.5, help="of the requests go by HTTP/2 (default: %(default)s)")

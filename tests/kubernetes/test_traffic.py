@@ -42,11 +42,9 @@ def test_a_pods_process_is_killed(shop, url, program):
     whoever is refused there has sent nothing, and tries again as a load balancer does."""
     pod = shop.pods(program)[0]
     pid = process_of(pod, program)
-    with load(url, RATE, "--connect-seconds", "2") as report:
-        time.sleep(5)
+    with load(url, RATE, "--connect-seconds", "2", "--settle", "5") as report:
         killed = time.time()
         os.kill(pid, signal.SIGKILL)
-        time.sleep(5)
         shop.wait_ready(READY)
     print(json.dumps(told(report)))
     second = int(killed - report["begin"])

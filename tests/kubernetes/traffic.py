@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 LOAD = os.path.join(os.path.dirname(os.path.abspath(__file__)), "load.py")
 SECONDS_MAX = 1200
@@ -34,10 +33,8 @@ def load(url, rate, *options):
 @contextlib.contextmanager
 def nothing_fails(url, *options, rate=RATE):
     """The same, and no request may have failed."""
-    with load(url, rate, *options) as report:
-        time.sleep(SETTLE_SECONDS)
+    with load(url, rate, "--settle", str(SETTLE_SECONDS), *options) as report:
         yield report
-        time.sleep(SETTLE_SECONDS)
     print(json.dumps(told(report)))
     assert report["failed"] == 0 and report["ok"] == report["sent"] > 0, (told(report), report["timeline"])
 
