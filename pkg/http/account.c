@@ -258,7 +258,7 @@ static void init_route(struct route_metrics *m, struct str route, struct str met
 static void make_shared(void)
 {
 	static const char *const refused[] = {"connections", "descriptors", "tasks", "streams"};
-	static const char *const ended[] = {"head", "stall", "idle", "age", "stop"};
+	static const char *const ended[] = {"head", "stall", "idle", "age", "shed", "stop"};
 
 	shared.in_flight =
 		gauge_get("bodega_http_requests_in_flight", "Requests being worked on.", NULL);

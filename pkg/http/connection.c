@@ -40,6 +40,7 @@ static bool peer_has_left(const struct connection *c);
 static void drop(struct connection *c, enum ended why);
 static void retire_if_due(struct connection *c, int64_t now_us);
 static bool has_not_begun(const struct connection *c, int64_t now_us);
+static bool is_shed(const struct connection *c);
 static int64_t age_us(const struct server_config *config);
 
 void connection_accept(struct listener *l, h2o_socket_t *socket)
@@ -95,6 +96,7 @@ static void on_closed(void *arg)
 	if (c->linger_fd >= 0)
 		linger_start(w, c->linger_fd);
 	list_remove(&c->link);
+	connection_stays(c, false);
 	if (c->listener->site->admin)
 		w->admin_connection_count--;
 	else
@@ -125,6 +127,7 @@ static void on_tls(h2o_socket_t *socket, const char *error)
 void connection_begin_http1(struct connection *c)
 {
 	c->state = CONNECTION_HTTP1;
+	connection_stays(c, !c->listener->site->admin);
 	h2o_http1_accept(&c->listener->accept, c->socket, c->accepted_at);
 }
 
@@ -136,6 +139,7 @@ void connection_begin_http2(struct connection *c)
 	h2o_buffer_t *held = socket->input;
 
 	c->state = CONNECTION_HTTP2;
+	connection_stays(c, !c->listener->site->admin);
 	h2o_buffer_init(&socket->input, &h2o_socket_buffer_prototype);
 	h2o_http2_accept(&c->listener->accept, socket, c->accepted_at);
 	upload_watch(c);
@@ -149,6 +153,17 @@ void connection_will_linger(struct connection *c)
 {
 	if (c->linger_fd < 0)
 		c->linger_fd = fcntl(h2o_socket_get_fd(c->socket), F_DUPFD_CLOEXEC, 0);
+}
+
+void connection_stays(struct connection *c, bool stays)
+{
+	atomic_size_t *const staying = &c->listener->worker->server->staying;
+
+	if (stays && !c->staying)
+		atomic_fetch_add(staying, 1);
+	if (!stays && c->staying)
+		atomic_fetch_sub(staying, 1);
+	c->staying = stays;
 }
 
 void connection_cut(struct connection *c)
@@ -222,6 +237,8 @@ static void retire_if_due(struct connection *c, int64_t now_us)
 		return;
 	if (closing || now_us >= c->old_us)
 		connection_retire(c, closing ? ENDED_STOP : ENDED_AGE, now_us);
+	else if (is_shed(c))
+		connection_retire(c, ENDED_SHED, now_us);
 	if (c->retiring)
 		connection_retire_further(c, now_us);
 }
@@ -230,6 +247,18 @@ static void retire_if_due(struct connection *c, int64_t now_us)
 static bool has_not_begun(const struct connection *c, int64_t now_us)
 {
 	return c->requests == 0 && now_us - c->phase_us < FIRST_REQUEST_US;
+}
+
+/* Takes it off the count. */
+static bool is_shed(const struct connection *c)
+{
+	atomic_size_t *const to_shed = &c->listener->worker->server->to_shed;
+	size_t left = atomic_load(to_shed);
+
+	while (c->staying && left > 0)
+		if (atomic_compare_exchange_weak(to_shed, &left, left - 1))
+			return true;
+	return false;
 }
 
 /* A tenth more or less than configured: those that came together do not go together. */

@@ -11,6 +11,7 @@
 #include <h2o.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <stdatomic.h>
 
 struct route_metrics;
 
@@ -33,6 +34,8 @@ struct server {
 	pthread_mutex_t tls_lock; /* over the pointer */
 	SSL_CTX *tls; /* NULL: no TLS port */
 	unsigned deadline_ms_max; /* of all routes: a task starts with it, its route shortens it */
+	atomic_size_t staying; /* connections; see connection_stays */
+	atomic_size_t to_shed; /* of them */
 };
 
 struct listener {
@@ -122,6 +125,7 @@ struct connection {
 	int64_t retired_us; /* since when it is */
 	bool cut; /* by the sweep */
 	bool retiring; /* no request after those that are under way */
+	bool staying; /* counted in the server's */
 	/* the sweep's */
 	enum connection_phase phase;
 	int64_t phase_us; /* since when */
@@ -145,12 +149,15 @@ void connection_will_linger(struct connection *c);
 /* Ends what has used up its time or is old; as part of closing, what is idle. */
 void connection_sweep(struct connection *c, int64_t now_us);
 
+/* Whether its client goes on with it: a public one of HTTP that has not been told to go. */
+void connection_stays(struct connection *c, bool stays);
+
 /* Cuts it off from outside libh2o's callbacks: libh2o closes it when it looks next. */
 void connection_cut(struct connection *c);
 
 /* ---- retire.c ---- */
 
-enum ended { ENDED_HEAD, ENDED_STALL, ENDED_IDLE, ENDED_AGE, ENDED_STOP };
+enum ended { ENDED_HEAD, ENDED_STALL, ENDED_IDLE, ENDED_AGE, ENDED_SHED, ENDED_STOP };
 
 /* Finds libh2o's HTTP/2 connections: with TLS a socket outlives its own. Before each sweep, within
  * which alone the functions below may be called. */

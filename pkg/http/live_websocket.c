@@ -66,6 +66,7 @@ static void on_upgraded(void *owner, h2o_socket_t *socket, size_t head_bytes)
 		return;
 	}
 	l->connection->state = CONNECTION_WEBSOCKET;
+	connection_stays(l->connection, false);
 	l->socket = socket;
 	socket->data = l;
 	h2o_buffer_consume(&socket->input, head_bytes);

@@ -42,6 +42,7 @@ void connection_retire(struct connection *c, enum ended why, int64_t now_us)
 		return;
 	c->retiring = true;
 	c->retired_us = now_us;
+	connection_stays(c, false);
 	account_ended(why);
 	if (c->http2 != NULL)
 		send_goaway(c->http2, INT32_MAX);

@@ -127,6 +127,31 @@ static void test_http2_is_told_twice(void **state)
 	test_server_wait_connections(&ts, 0);
 }
 
+/* The oldest are told, as many as are to go, and no others; who is told counts no more. */
+static void test_some_are_shed(void **state)
+{
+	struct client c[3];
+
+	(void)state;
+	start(NEVER, NEVER);
+	for (unsigned i = 0; i < 3; i++) {
+		c[i] = http2_open();
+		assert_hello(&c[i], 1);
+	}
+	assert_int_equal(server_connections(ts.server), 3);
+	server_shed(ts.server, 2);
+	test_server_pass(&ts, SECOND);
+	for (unsigned i = 0; i < 2; i++)
+		assert_goaway(&c[i], NO_LIMIT);
+	assert_int_equal(server_connections(ts.server), 1);
+	test_server_pass(&ts, SECOND);
+	assert_hello(&c[2], 3); /* and no GOAWAY before its answer */
+	for (unsigned i = 0; i < 3; i++)
+		client_close(&c[i]);
+	test_server_wait_connections(&ts, 0);
+	assert_int_equal(server_connections(ts.server), 0);
+}
+
 /* The second GOAWAY waits for the end of a request that is being received. */
 static void test_an_upload_is_finished(void **state)
 {
@@ -271,6 +296,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_http2_is_told_twice),
+		TEST(test_some_are_shed),
 		TEST(test_an_upload_is_finished),
 		TEST(test_idle_http2),
 		TEST(test_http1_is_told_by_its_answer),

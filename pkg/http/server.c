@@ -68,6 +68,16 @@ void server_free(struct server *s)
 	free(s);
 }
 
+size_t server_connections(const struct server *s)
+{
+	return atomic_load(&s->staying);
+}
+
+void server_shed(struct server *s, size_t count)
+{
+	atomic_store(&s->to_shed, count);
+}
+
 static bool site_init(struct server *s, struct site *site, const struct route *routes, size_t count,
 	struct str *error)
 {

@@ -57,6 +57,13 @@ bool server_load_certificate(struct server *s, struct str *error);
 /* Listens and serves on the calling thread's loop (SO_REUSEPORT). NULL with a sentence in error. */
 struct server_worker *server_worker_new(struct server *s, struct loop *l, struct str *error);
 
+/* Public connections that clients go on with: not told to go, no WebSockets. Any thread. */
+size_t server_connections(const struct server *s);
+
+/* That many of them, the oldest of each worker first, are told to go soon, as old ones are. Counts
+ * anew: what the last call has left over is forgotten. Any thread. */
+void server_shed(struct server *s, size_t count);
+
 /* The steps of draining, on the worker's thread. announce: HTTP/1 answers carry Connection: close;
  * new connections are still served; live streams are told to connect again, spread over that time
  * (0: when closing). close: live streams end, HTTP/2 gets GOAWAY, idle HTTP/1 connections are

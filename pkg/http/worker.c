@@ -225,12 +225,12 @@ static void on_sweep(struct loop_timer *timer)
 	loop_timer_set(w->loop, timer, now_us + sweep_period_us(w));
 }
 
-/* Once a second, or often enough for times that are shorter. */
+/* Once a second, or often enough for times that are shorter, and for shedding many times an age. */
 static int64_t sweep_period_us(const struct server_worker *w)
 {
 	const struct server_config *config = &w->server->config;
 	const int64_t times_us[] = {config->head_timeout_us, config->idle_timeout_us,
-		config->stall_timeout_us, config->connection_age_us};
+		config->stall_timeout_us, config->connection_age_us / 10};
 	int64_t period_us = w->closing ? SWEEP_CLOSING_US : SWEEP_MAX_US;
 
 	for (size_t i = 0; i < sizeof times_us / sizeof *times_us; i++)

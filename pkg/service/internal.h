@@ -10,7 +10,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 
-enum { JOBS_OF_OURS = 3 };
+enum { JOBS_OF_OURS = 4 };
 
 /* The last JWKS document; each thread's verifier takes it over when it sees a newer version. */
 struct key_store {
@@ -186,6 +186,15 @@ void events_close_thread(struct service_thread *t);
 /* Jobs that its events need. */
 extern const struct service_job events_jobs[];
 size_t events_job_count(void);
+
+/* ---- spread.c ---- */
+
+/* Keeps connections spread over the replicas; NULL: there is no CONNECTION_AGE, or no Redis. */
+const struct service_job *spread_job(void);
+
+/* How many of its own connections a replica sheds in a round, of all that the replicas have: what
+ * is over its share (a tenth more is no matter), but a tenth of its own at most. */
+size_t spread_excess(size_t own, size_t replicas, size_t connections);
 
 /* ---- jobs.c ---- */
 

@@ -36,6 +36,8 @@ void jobs_start(struct service_thread *first)
 			add(first, &service->jobs[i]);
 		for (size_t i = 0; i < events_job_count(); i++)
 			add(first, &events_jobs[i]);
+		if (spread_job() != NULL)
+			add(first, spread_job());
 	}
 }
 

@@ -25,6 +25,7 @@ from traffic import load, told  # noqa: E402
 
 NOTICED = 0.3  # seconds after which a cluster sends nothing new to an instance that is not ready any more
 RATE = 40
+AGE = 20  # seconds, of a gateway's connections; no earlier than a tenth before is one told to go for that
 
 
 class Balancer:
@@ -89,7 +90,7 @@ async def carry(reader, writer):
 
 @pytest.fixture(scope="module")
 def shop():
-    running = make_shop({"DRAIN_DELAY": "2s"}, products=30, replicas={"gateway": 2, "users": 2, "products": 2, "orders": 2, "payments": 2})
+    running = make_shop({"DRAIN_DELAY": "2s", "gateway": {"CONNECTION_AGE": f"{AGE}s"}}, products=30, replicas={"gateway": 2, "users": 2, "products": 2, "orders": 2, "payments": 2})
     yield running
     close_shop(running)
 
@@ -108,6 +109,36 @@ def test_replacing_every_instance_fails_no_request(shop):
     assert report["failed"] == 0, told(report)
     assert report["ok"] > RATE * 10
     assert report["connections"]["Http1"] > 16 and report["connections"]["Http2"] > 8  # those of the old ones were given up
+
+
+def test_connections_spread_over_a_new_gateway(shop):
+    """Long before they are old, those of the first go to both."""
+    shop.stop_program("gateway-2")
+    with Balancer(shop, ["gateway"]) as balancer, load(balancer.url, RATE, "--h2-share", "1", "--h2-connections", "20") as report:
+        before = shed(shop)
+        shop.start_program("gateway-2")
+        balancer.instances = ["gateway", "gateway-2"]
+        servers.wait_for(lambda: is_even(shop), 0.85 * AGE, "as many connections to each")
+        assert shed(shop) - before >= 8
+    assert report["failed"] == 0, told(report)
+
+
+def is_even(shop):
+    counts = [metric(shop, instance, "bodega_http_connections") for instance in ("gateway", "gateway-2")]
+    return None not in counts and abs(counts[0] - counts[1]) <= 2
+
+
+def shed(shop):
+    return metric(shop, "gateway", 'bodega_http_connections_ended_total{why="shed"}')
+
+
+def metric(shop, instance, name):
+    """None while it does not answer."""
+    try:
+        text = httpx.get(shop.admin_url(instance) + "/metrics").text
+    except httpx.HTTPError:
+        return None
+    return next(float(line.split()[1]) for line in text.splitlines() if line.startswith(name + " "))
 
 
 def test_a_gateway_that_dies_is_counted(shop):
