@@ -30,8 +30,9 @@ static const char help[] =
 	"\n"
 	"The commands' options are bodegactl's. --context and --kubeconfig go to kubectl, whose "
 	"rights\n"
-	"are needed: get and exec for pods; for the last ones get for jobs, create and delete for "
-	"pods.\n";
+	"are needed: list pods, create pods/exec; for the last ones also list jobs, create, get "
+        "and\n"
+	"delete pods, get pods/log.\n";
 
 static const struct {
 	const char *name;

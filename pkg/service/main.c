@@ -197,8 +197,17 @@ static bool port_is_free(uint16_t port)
 	return !taken;
 }
 
+static int64_t log_lines_dropped(void *unused)
+{
+	(void)unused;
+	return (int64_t)log_dropped();
+}
+
 static void show_process(void)
 {
+	metric_callback("bodega_log_lines_dropped_total",
+		"Log lines that found no room: whoever reads them is too slow.", NULL,
+		log_lines_dropped, NULL);
 	gauge_set(gauge_get("bodega_build_info", "The program and its version.",
 			  LABELS({"service", str_from(process.service->name)},
 				  {"version", STR(BODEGA_VERSION)})),
