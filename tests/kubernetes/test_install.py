@@ -53,3 +53,13 @@ def test_kustomize(tmp_path):
             assert call(url, "GET", "/health")["status"] == "ok"
     finally:
         release.delete()
+
+
+def test_the_overlay_for_production(release, tmp_path):
+    """A server would take all of it."""
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(
+        {"namespace": release.name, "resources": [os.path.relpath(os.path.join(ROOT, "k8s/overlays/prod"), tmp_path)]}))
+    objects = list(yaml.safe_load_all(run("kubectl", "kustomize", str(tmp_path))))
+    assert {it["spec"]["replicas"] for it in objects if it["kind"] == "Deployment"} >= {3}
+    taken = run("kubectl", "apply", "--dry-run=server", "--kustomize", str(tmp_path))
+    assert taken.count("(server dry run)") == len(objects), taken
