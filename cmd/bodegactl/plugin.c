@@ -28,9 +28,9 @@ static const char help[] =
 	"  events backlog, verify,     in a pod that is made for it and has all databases, as the\n"
 	"  migrate                     release's migrations have\n"
 	"\n"
-	"The commands' options are bodegactl's. --context and --kubeconfig go to kubectl. It needs\n"
-	"rights: list pods, create pods/exec; for the last ones also list jobs, create, get and\n"
-	"delete pods, get pods/log.\n";
+	"The commands' options are bodegactl's. --context and --kubeconfig go to kubectl.\n"
+	"It needs rights: list pods, create pods/exec; for the last ones also list jobs,\n"
+	"create, get and delete pods, get pods/log.\n";
 
 static const struct {
 	const char *name;
