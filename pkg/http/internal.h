@@ -149,7 +149,8 @@ void connection_will_linger(struct connection *c);
 /* Ends what has used up its time or is old; as part of closing, what is idle. */
 void connection_sweep(struct connection *c, int64_t now_us);
 
-/* Whether its client goes on with it: a public one of HTTP that has not been told to go. */
+/* Says whether its client goes on with it, as with a public one of HTTP until that is told to go;
+ * server_connections counts those. */
 void connection_stays(struct connection *c, bool stays);
 
 /* Cuts it off from outside libh2o's callbacks: libh2o closes it when it looks next. */

@@ -407,7 +407,7 @@ static enum fault command(struct migrate *m, const char *sql)
 static enum fault check_result(struct migrate *m, const PGresult *result, const char *where)
 {
 	const ExecStatusType status = PQresultStatus(result);
-	const char *state, *primary, *detail;
+	const char *state, *message, *detail;
 
 	if (status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK || status == PGRES_EMPTY_QUERY)
 		return OK;
@@ -415,11 +415,13 @@ static enum fault check_result(struct migrate *m, const PGresult *result, const 
 		return fail(m->s, FAULT_UNAVAILABLE, "%s%.*s", where,
 			STR_ARG(str_trim(str_from(PQerrorMessage(m->conn)))));
 	state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
-	primary = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+	message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+	if (message == NULL) /* libpq's own */
+		message = PQresultErrorMessage(result);
 	detail = PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL);
 	return fail(m->s,
 		state != NULL && strcmp(state, "55P03") == 0 ? FAULT_CONFLICT : FAULT_INVALID,
-		"%s%s%s%s", where, primary != NULL ? primary : PQresultErrorMessage(result),
+		"%s%.*s%s%s", where, STR_ARG(str_trim(str_from(message))),
 		detail != NULL ? ": " : "", detail != NULL ? detail : "");
 }
 

@@ -58,8 +58,8 @@ static enum fault spread(struct task *t)
 		uuid_format(&replica, id), scope_format(s, "%zu", own),
 		scope_format(s, "%lld", (long long)(ROUNDS_KEPT * job.every_us / 1000))};
 	TRY(redis_command(t, words, sizeof words / sizeof *words, &reply));
-	if (reply.type != REDIS_ARRAY || reply.count != 2)
-		return fail(s, FAULT_INTERNAL, "Redis did not return two numbers");
+	if (reply.type != REDIS_ARRAY || reply.count != 2 || reply.items[0].integer < 1)
+		return fail(s, FAULT_INTERNAL, "Redis did not count the replicas");
 	server_shed(process.server,
 		spread_excess(own, (size_t)reply.items[0].integer, (size_t)reply.items[1].integer));
 	return OK;
